@@ -1,0 +1,58 @@
+# Everything a newcomer needs: `make demo`, `make test`. Nothing has to be installed but Python 3.11+.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help demo test check format types lint lock proto clean fabric
+
+help:
+	@echo "make demo    set up, start a real Fabric network, run the sealed-bid auction on it"
+	@echo "make test    set up, run every test (real-Fabric ones included)"
+	@echo "make check   format, lint, types, tests"
+	@echo "make fabric  build the Fabric binaries into the user cache (demo and test do it when needed)"
+	@echo "make lock    resolve requirements/*.txt anew"
+	@echo "make proto   generate the protobuf code anew"
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "cloister needs Python 3.11 or newer, found " + sys.version.split()[0] + ": set PYTHON=python3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+fabric: $(STAMP)
+	$(BIN)/cloister fabric install
+
+demo: fabric
+	$(BIN)/cloister demo auction
+
+test: fabric
+	$(BIN)/python -m pytest
+
+check: lint types test
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+proto: $(STAMP)
+	$(BIN)/python -m grpc_tools.protoc -I src --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	  --python_out=src --mypy_out=src src/cloister/wire/cloister.proto
+
+lock: $(STAMP)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-emit-find-links pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-emit-find-links pyproject.toml requirements/dev.in -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
