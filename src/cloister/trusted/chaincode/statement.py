@@ -1,0 +1,155 @@
+"""The result statement: what the enclave signs about one transaction or one query.
+
+Trust level: trusted, pure; verified by clients and, later, by the ledger enclave. Format: protocol.md section 6.
+Separate tags for transactions and queries, so that neither passes for the other. Only a query names a checkpoint:
+endorsed payloads must be byte-equal at endorsers of different heights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from cloister.errors import MalformedInput, Refused
+from cloister.trusted.framing import decode_frame, decode_text, decode_u64, encode_frame, require_length, u64
+
+_TAG_TRANSACTION = b"cloister/statement/transaction/1"
+_TAG_QUERY = b"cloister/statement/query/1"
+_TAG_SELECTOR = b"cloister/selector/1"
+NO_EVENT = bytes(32)
+REVEAL_AT_ENDORSEMENT = "at-endorsement"
+REVEAL_ON_COMMIT = "on-commit"
+REVEAL_MODES = (REVEAL_AT_ENDORSEMENT, REVEAL_ON_COMMIT)
+_COMMON_FIELDS = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A height (number of blocks) and the hash of the last one (32 bytes). Height 0 and no hash: none is known."""
+
+    height: int
+    block_hash: bytes
+
+
+NO_CHECKPOINT = Checkpoint(0, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultStatement:
+    """All hashes, digests and ids are 32 bytes; `transaction_id` is 64 hex characters. A query has a checkpoint."""
+
+    genesis_hash: bytes
+    channel: str
+    chaincode: str
+    sequence: int
+    measurement: bytes
+    key_set_id: bytes
+    transaction_id: str
+    proposal_hash: bytes
+    creator_hash: bytes
+    request_hash: bytes
+    reveal: str
+    reads_digest: bytes
+    writes_digest: bytes
+    metadata_digest: bytes
+    event_hash: bytes
+    response_hash: bytes
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def is_query(self) -> bool:
+        """True for the statement of a query, which must never be taken for a transaction's."""
+        return self.checkpoint is not None
+
+    def encode(self) -> bytes:
+        """Canonical bytes: what is signed."""
+        fields = [
+            self.genesis_hash,
+            self.channel.encode(),
+            self.chaincode.encode(),
+            u64(self.sequence),
+            self.measurement,
+            self.key_set_id,
+            self.transaction_id.encode(),
+            self.proposal_hash,
+            self.creator_hash,
+            self.request_hash,
+            self.reveal.encode(),
+            self.reads_digest,
+            self.writes_digest,
+            self.metadata_digest,
+            self.event_hash,
+            self.response_hash,
+            b"",
+        ]
+        if self.checkpoint is None:
+            return encode_frame(_TAG_TRANSACTION, fields)
+        fields[-1] = encode_frame(b"", (u64(self.checkpoint.height), self.checkpoint.block_hash))
+        return encode_frame(_TAG_QUERY, fields)
+
+    def sign(self, key: Ed25519PrivateKey) -> bytes:
+        """64 bytes, deterministic: all endorsers' payloads must agree."""
+        return key.sign(self.encode())
+
+
+def decode_statement(encoded: bytes) -> ResultStatement:
+    """Inverse of `ResultStatement.encode`. Raises: MalformedInput for any other bytes."""
+    is_query = encoded[4 : 4 + len(_TAG_QUERY)] == _TAG_QUERY
+    fields = decode_frame(_TAG_QUERY if is_query else _TAG_TRANSACTION, encoded, count=_COMMON_FIELDS)
+    hashes = {index: require_length(fields[index], (32,), "statement") for index in (0, 4, 5, 7, 8, 9, *range(11, 16))}
+    checkpoint = _decode_checkpoint(fields[16]) if is_query else None
+    if not is_query:
+        require_length(fields[16], (0,), "statement")
+    reveal = decode_text(fields[10], "reveal mode")
+    if reveal not in REVEAL_MODES:
+        raise MalformedInput("statement: unknown reveal mode", field="statement")
+    return ResultStatement(
+        genesis_hash=hashes[0],
+        channel=decode_text(fields[1], "channel"),
+        chaincode=decode_text(fields[2], "chaincode"),
+        sequence=decode_u64(fields[3], "sequence"),
+        measurement=hashes[4],
+        key_set_id=hashes[5],
+        transaction_id=decode_text(require_length(fields[6], (64,), "transaction id"), "transaction id"),
+        proposal_hash=hashes[7],
+        creator_hash=hashes[8],
+        request_hash=hashes[9],
+        reveal=reveal,
+        reads_digest=hashes[11],
+        writes_digest=hashes[12],
+        metadata_digest=hashes[13],
+        event_hash=hashes[14],
+        response_hash=hashes[15],
+        checkpoint=checkpoint,
+    )
+
+
+def verify_statement(encoded: bytes, signature: bytes, result_key: bytes) -> ResultStatement:
+    """Check the signature (Ed25519, key of 32 bytes) and return the statement.
+
+    Raises: Refused(reason="result-signature"); MalformedInput.
+    Not here: whether it is about the expected transaction: the caller compares every field it knows.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(result_key).verify(signature, encoded)
+    except (InvalidSignature, ValueError) as error:
+        raise Refused("result refused: the enclave's signature does not match", reason="result-signature") from error
+    return decode_statement(encoded)
+
+
+def compute_selector(transaction_id: str, proposal_hash: bytes, reads: bytes) -> bytes:
+    """32 bytes that pick the sealing sub-key of one execution: hash of transaction id, proposal hash, reads digest.
+
+    All three, because the transaction id alone would make equal ciphertexts an oracle: two requests under one id,
+    one of them guessing.
+    """
+    return hashlib.sha256(encode_frame(_TAG_SELECTOR, (transaction_id.encode(), proposal_hash, reads))).digest()
+
+
+def _decode_checkpoint(encoded: bytes) -> Checkpoint:
+    height, block_hash = decode_frame(b"", encoded, count=2)
+    require_length(block_hash, (0, 32), "checkpoint hash")
+    return Checkpoint(decode_u64(height, "checkpoint height"), block_hash)
