@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 
 from cloister.errors import MalformedInput
-from cloister.trusted.framing import (
+from cloister.wire.framing import (
     decode_frame,
     decode_text,
     decode_u64,

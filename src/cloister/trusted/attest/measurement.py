@@ -21,7 +21,7 @@ import fabric_protos
 import google.protobuf
 
 import cloister
-from cloister.trusted.framing import encode_frame
+from cloister.wire.framing import encode_frame
 
 ENTRY_POINT = "cloister.trusted.chaincode.__main__"
 _TAG = b"cloister/simulation-measurement/1"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from cloister.errors import MalformedInput
-from cloister.trusted.framing import encode_frame
+from cloister.wire.framing import encode_frame
 
 from .evidence import HASH_BYTES, KIND_SIMULATION
 from .simulation import sign_statement

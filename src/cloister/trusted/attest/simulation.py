@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from cloister.errors import MalformedInput, Refused
-from cloister.trusted.framing import decode_frame, encode_frame, require_length, u32
+from cloister.wire.framing import decode_frame, encode_frame, require_length, u32
 
 from .evidence import HASH_BYTES, REPORT_DATA_BYTES
 

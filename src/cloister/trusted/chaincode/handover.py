@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from cloister.errors import Refused
 from cloister.trusted.attest.appraise import Verdict
-from cloister.trusted.framing import decode_frame, encode_frame, require_length, u64
+from cloister.wire.framing import decode_frame, encode_frame, require_length, u64
 
 from .hpke import HpkeKey, seal_to
 from .keys import KeyRing, decode_key_ring

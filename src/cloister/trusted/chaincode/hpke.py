@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hpke import (
 )
 
 from cloister.errors import MalformedInput, Refused
-from cloister.trusted.framing import require_length
+from cloister.wire.framing import require_length
 
 SEED_BYTES = 96
 """ML-KEM-768 seed (64 bytes, FIPS 203 d‖z) followed by an X25519 private key (32 bytes)."""

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from cloister.errors import Refused
 from cloister.trusted.attest.evidence import HASH_BYTES, HPKE_KEY_BYTES
-from cloister.trusted.framing import decode_frame, decode_text, decode_u64, encode_frame, require_length, u64
+from cloister.wire.framing import decode_frame, decode_text, decode_u64, encode_frame, require_length, u64
 
 from .keys import KeyRing
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from cloister.errors import MalformedInput, Refused
-from cloister.trusted.framing import decode_frame, decode_u64, encode_frame, require_length, u64
+from cloister.wire.framing import decode_frame, decode_u64, encode_frame, require_length, u64
 
 from .hpke import SEED_BYTES, HpkeKey
 

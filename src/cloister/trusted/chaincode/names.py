@@ -15,7 +15,7 @@ import hmac
 from collections.abc import Sequence
 
 from cloister.errors import MalformedInput
-from cloister.trusted.framing import encode_frame
+from cloister.wire.framing import encode_frame
 
 _TAG_SIMPLE = b"cloister/name/simple/1"
 _TAG_TYPE = b"cloister/name/type/1"

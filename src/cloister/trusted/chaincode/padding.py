@@ -8,7 +8,7 @@ to 64 KiB, then multiples of 64 KiB.
 from __future__ import annotations
 
 from cloister.errors import MalformedInput
-from cloister.trusted.framing import u32
+from cloister.wire.framing import u32
 
 VALUE_CLASS = 256
 """Smallest class of a sealed state value, in bytes before sealing."""

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cloister.trusted.framing import encode_frame
+from cloister.wire.framing import encode_frame
 
 _TAG_READS = b"cloister/reads/1"
 _TAG_POINT = b"cloister/reads/point/1"

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from cloister.errors import MalformedInput, Refused
-from cloister.trusted.framing import decode_frame, decode_text, encode_frame
+from cloister.wire.framing import decode_frame, decode_text, encode_frame
 
 from .padding import MESSAGE_CLASS, VALUE_CLASS, pad, unpad
 

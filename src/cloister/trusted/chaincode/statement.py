@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from cloister.errors import MalformedInput, Refused
-from cloister.trusted.framing import decode_frame, decode_text, decode_u64, encode_frame, require_length, u64
+from cloister.wire.framing import decode_frame, decode_text, decode_u64, encode_frame, require_length, u64
 
 _TAG_TRANSACTION = b"cloister/statement/transaction/1"
 _TAG_QUERY = b"cloister/statement/query/1"

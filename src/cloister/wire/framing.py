@@ -1,6 +1,6 @@
 """The canonical encoding of everything that is hashed, signed or bound: a tag and length-framed fields.
 
-Trust level: trusted, pure.
+Trust level: pure, measured into enclaves.
 Shape: u32 length + tag, u32 field count, then per field u32 length + bytes; all integers big endian. Exactly one
 encoding exists per (tag, fields), so concatenations cannot be shifted into one another.
 """
@@ -35,8 +35,10 @@ def encode_frame(tag: bytes, fields: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def decode_frame(tag: bytes, encoded: bytes, *, count: int | None = None) -> tuple[bytes, ...]:
-    """The exact inverse of `encode_frame` for one expected tag; `count` fixes the number of fields.
+def decode_frame(
+    tag: bytes, encoded: bytes, *, count: int | None = None, maximum: int = MAX_FIELDS
+) -> tuple[bytes, ...]:
+    """The exact inverse of `encode_frame` for one expected tag; `count` fixes, `maximum` bounds the fields' number.
 
     Raises: MalformedInput, and nothing else, for any bytes.
     """
@@ -45,7 +47,7 @@ def decode_frame(tag: bytes, encoded: bytes, *, count: int | None = None) -> tup
     if found != tag:
         raise MalformedInput(f"{what}: another kind of record", field=what)
     number, offset = _length(encoded, offset, what)
-    if number > MAX_FIELDS or (count is not None and number != count):
+    if number > maximum or (count is not None and number != count):
         raise MalformedInput(f"{what}: wrong number of fields", field=what)
     fields = []
     for _ in range(number):
