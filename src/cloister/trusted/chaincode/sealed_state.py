@@ -1,0 +1,191 @@
+"""One execution's view of the state: reads are opened and recorded, writes are kept until the end.
+
+Trust level: trusted. As in Fabric, reads see committed state only, never the execution's own writes; the last write to
+a key wins; an empty value is a delete (Fabric 2.5.9 core/ledger/kvledger/txmgmt/rwsetutil/rwset_builder.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cloister.errors import MalformedInput, Refused
+from cloister.wire.messages import MAX_ROWS
+
+from .ask import ExecutionAborted, ask_parameter, ask_range, ask_state
+from .keys import KeyRing, KeySet
+from .ledger_view import LedgerView, SnapshotAnswer
+from .names import KeyNames
+from .reads import MetadataWrite, PointRead, RangeRead, Write, reads_digest
+from .sealing import OpenedValue, Place, SealedHeader, open_value, read_header, seal_value
+from .statement import Checkpoint
+
+MAX_STORED_PARAMETER_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a range, opened: plain key and value."""
+
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows in key order, and the peer's bookmark for the next page (empty: there is none)."""
+
+    rows: tuple[Row, ...]
+    bookmark: str
+
+
+class SealedState:
+    """State of one chaincode through one execution."""
+
+    def __init__(self, *, ring: KeyRing, place: Place, names: KeyNames, view: LedgerView) -> None:
+        self._value_keys = {ring.key_set_id(item): item.value_key for item in ring.key_sets}
+        self._place = place
+        self._names = names
+        self._view = view
+        self._points: dict[tuple[str, bool], PointRead] = {}
+        self._ranges: list[RangeRead] = []
+        self._writes: dict[str, tuple[str, bytes]] = {}
+        self._parameters: dict[str, bytes] = {}
+
+    # --- reads ------------------------------------------------------------------------------------------------------
+
+    async def get(self, key: str) -> bytes | None:
+        """The committed value of a plain key, or None. Raises: MalformedInput (key); ExecutionAborted."""
+        stored = self._names.stored(key)
+        point = self._points.get((stored, False))
+        if point is None:
+            point = PointRead(stored, await ask_state(stored) or None)
+            await self._check(point)
+            self._points[(stored, False)] = point
+        if point.value is None:
+            return None
+        opened = self._open(stored, point.value)
+        if opened.key != key:
+            raise ExecutionAborted("integrity")
+        return opened.value
+
+    async def get_parameter(self, key: str) -> bytes | None:
+        """The committed endorsement parameter of a plain key (serialised SignaturePolicyEnvelope), or None."""
+        stored = self._names.stored(key)
+        point = self._points.get((stored, True))
+        if point is None:
+            point = PointRead(stored, await ask_parameter(stored) or None, metadata=True)
+            await self._check(point)
+            self._points[(stored, True)] = point
+        return point.value
+
+    async def partial(self, object_type: str, parts: Sequence[str]) -> tuple[Row, ...]:
+        """All rows under a partial composite key, complete, sorted by plain name (UTF-8 order)."""
+        page = await self._range(*self._names.stored_prefix(object_type, parts), limit=0, bookmark="")
+        return tuple(sorted(page.rows, key=lambda row: row.key.encode()))
+
+    async def range(self, start: str, end: str) -> tuple[Row, ...]:
+        """All rows of [start, end) in a clear key space. Raises: MalformedInput if it is not in one."""
+        return (await self._range(*self._names.stored_range(start, end), limit=0, bookmark="")).rows
+
+    async def page(self, start: str, end: str, limit: int, bookmark: str) -> Page:
+        """One page of at most `limit` rows of [start, end) in a clear key space, for queries only."""
+        if limit < 1:
+            raise MalformedInput(f"page size: expected 1 or more, got {limit}", field="page size")
+        return await self._range(*self._names.stored_range(start, end), limit=limit, bookmark=bookmark)
+
+    async def _range(self, start: str, end: str, *, limit: int, bookmark: str) -> Page:
+        answer = await ask_range(start, end, limit, bookmark)
+        _check_rows(answer.rows, start, end, limit or MAX_ROWS)
+        read = RangeRead(bookmark or start, end, answer.rows, limit)
+        await self._check(read)
+        if read not in self._ranges:
+            self._ranges.append(read)
+        opened = tuple(self._open(key, value) for key, value in answer.rows)
+        return Page(tuple(Row(item.key, item.value) for item in opened), answer.bookmark if limit else "")
+
+    async def _check(self, read: PointRead | RangeRead) -> None:
+        """Before the next host-visible step: else a host steers control flow with stale values and watches."""
+        answer = await self._view.check_read(read)
+        if answer is not SnapshotAnswer.HOLDS:
+            raise ExecutionAborted(answer.value)
+
+    def _open(self, stored: str, sealed: bytes) -> OpenedValue:
+        try:
+            value_key = self._value_keys.get(read_header(sealed).key_set_id)
+            if value_key is None:
+                raise ExecutionAborted("integrity")
+            return open_value(value_key=value_key, place=self._place, stored_key=stored, sealed=sealed)
+        except Refused as error:
+            raise ExecutionAborted(error.reason) from error
+
+    # --- writes -----------------------------------------------------------------------------------------------------
+
+    def put(self, key: str, value: bytes) -> None:
+        """Write a plain key at the end of the execution. Raises: MalformedInput (key)."""
+        self._writes[self._names.stored(key)] = (key, value)
+
+    def delete(self, key: str) -> None:
+        """Delete a plain key at the end of the execution. Raises: MalformedInput (key)."""
+        self._writes[self._names.stored(key)] = (key, b"")
+
+    def put_parameter(self, key: str, parameter: bytes) -> None:
+        """Set a key's endorsement parameter at the end. It is public: peers must evaluate it."""
+        if len(parameter) > MAX_STORED_PARAMETER_BYTES:
+            raise MalformedInput("endorsement parameter: too long", field="endorsement parameter")
+        self._parameters[self._names.stored(key)] = parameter
+
+    # --- end --------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_writes(self) -> bool:
+        """True if anything would be written."""
+        return bool(self._writes or self._parameters)
+
+    def discard_writes(self) -> None:
+        """Forget all writes: what an error outcome does."""
+        self._writes.clear()
+        self._parameters.clear()
+
+    async def check_snapshot(self, minimum: Checkpoint) -> SnapshotAnswer:
+        """Do all reads hold together at one height? The last question before release."""
+        return await self._view.check_snapshot(tuple(self._points.values()), tuple(self._ranges), minimum)
+
+    def reads_digest(self) -> bytes:
+        """32 bytes over everything read."""
+        return reads_digest(self._points.values(), self._ranges)
+
+    def sealed_writes(self, header: SealedHeader, key_set: KeySet) -> tuple[Write, ...]:
+        """All writes, sealed under the current key set, sorted by stored key."""
+        return tuple(
+            Write(
+                stored,
+                seal_value(
+                    value_key=key_set.value_key,
+                    place=self._place,
+                    header=header,
+                    stored_key=stored,
+                    key=key,
+                    value=value,
+                )
+                if value
+                else None,
+            )
+            for stored, (key, value) in sorted(self._writes.items())
+        )
+
+    def parameter_writes(self) -> tuple[MetadataWrite, ...]:
+        """All endorsement parameters to be set, sorted by stored key."""
+        return tuple(MetadataWrite(key, parameter) for key, parameter in sorted(self._parameters.items()))
+
+
+def _check_rows(rows: tuple[tuple[str, bytes], ...], start: str, end: str, limit: int) -> None:
+    """Rows must lie inside the bounds in strictly ascending UTF-8 order, none doubled, none empty, not too many."""
+    previous = start.encode()
+    upper = end.encode()
+    for position, (key, value) in enumerate(rows):
+        encoded = key.encode()
+        ordered = encoded > previous if position else encoded >= previous
+        if not ordered or encoded >= upper or not value or position >= limit:
+            raise ExecutionAborted("integrity")
+        previous = encoded

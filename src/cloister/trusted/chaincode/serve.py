@@ -1,0 +1,77 @@
+"""The one module of the enclave that touches a socket: frames from a host in, frames to it out, one host at a time.
+
+Trust level: trusted. TCP on 127.0.0.1, because an enclave under Gramine can reach nothing else. Every byte received is
+the attacker's. A malformed frame costs the connection, never the enclave. The process ends when standard input does:
+that is how it learns that the host that started it is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import sys
+
+from cloister.errors import MalformedInput
+from cloister.wire.messages import decode_host_message, encode_message
+from cloister.wire.stream import FrameBuffer, wrap_frame
+
+from .confinement import confined
+from .enclave import Enclave
+
+_CHUNK_BYTES = 256 * 1024
+LOOPBACK = "127.0.0.1"
+
+
+def open_listener(port: int = 0) -> socket.socket:
+    """A listening socket on loopback; port 0 takes a free one."""
+    listener = socket.create_server((LOOPBACK, port), backlog=1)
+    listener.setblocking(True)
+    return listener
+
+
+def serve(enclave: Enclave, listener: socket.socket) -> None:
+    """Serve until standard input ends."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj for key, _ in selector.select()}
+            if sys.stdin in ready and not os.read(sys.stdin.fileno(), 1):
+                return
+            if listener in ready:
+                connection, _ = listener.accept()
+                with connection:
+                    if not _serve_connection(enclave, connection):
+                        return
+                enclave.drop_executions()
+
+
+def _serve_connection(enclave: Enclave, connection: socket.socket) -> bool:
+    """Serve one connection to its end; False if standard input ended meanwhile."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    buffer = FrameBuffer()
+    with selectors.DefaultSelector() as selector:
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        selector.register(connection, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj for key, _ in selector.select()}
+            if sys.stdin in ready and not os.read(sys.stdin.fileno(), 1):
+                return False
+            if connection not in ready:
+                continue
+            try:
+                chunk = connection.recv(_CHUNK_BYTES)
+                if not chunk:
+                    return True
+                replies = [_reply(enclave, frame) for frame in buffer.feed(chunk)]
+                connection.sendall(b"".join(replies))
+            except (MalformedInput, OSError):
+                return True
+
+
+def _reply(enclave: Enclave, frame: bytes) -> bytes:
+    call, message = decode_host_message(frame)
+    with confined():
+        reply = enclave.handle(call, message)
+    return b"" if reply is None else wrap_frame(encode_message(call, reply))
