@@ -1,0 +1,105 @@
+"""The class that contracts derive from.
+
+Trust level: pure, measured into enclaves.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from .context import SettableTransactionContextInterface, TransactionContext
+from .metadata import InfoMetadata
+
+
+class ContractInterface(ABC):
+    """What the dispatcher asks of a contract."""
+
+    @abstractmethod
+    def get_info(self) -> InfoMetadata:
+        """Title, version and the like, for the metadata."""
+
+    @abstractmethod
+    def get_unknown_transaction(self) -> Any:
+        """What to call for a function that does not exist, or None."""
+
+    @abstractmethod
+    def get_before_transaction(self) -> Any:
+        """What to call before each transaction, or None."""
+
+    @abstractmethod
+    def get_after_transaction(self) -> Any:
+        """What to call after each successful transaction, or None."""
+
+    @abstractmethod
+    def get_name(self) -> str:
+        """The contract's name; empty for the class's name."""
+
+    @abstractmethod
+    def get_transaction_context_handler(self) -> SettableTransactionContextInterface:
+        """A context, whose class is then used for every transaction."""
+
+
+class IgnoreContractInterface(ABC):
+    """May be implemented: public methods that are no transactions."""
+
+    @abstractmethod
+    def get_ignored_functions(self) -> list[str]: ...
+
+
+class EvaluationContractInterface(ABC):
+    """May be implemented: transactions that only read."""
+
+    @abstractmethod
+    def get_evaluate_transactions(self) -> list[str]: ...
+
+
+class UndefinedInterface:
+    """What an after-hook with a parameter gets if the transaction had no result."""
+
+
+class Contract(ContractInterface):
+    """Derive from it; every public method is a transaction function.
+
+    class Asset(Contract):
+        async def create(self, ctx: TransactionContext, key: str, value: int) -> None:
+            await ctx.get_stub().put_state(key, str(value))
+
+    Set as class attributes, all optional: `Name` (default: the class's name), `Info`, `TransactionContextHandler` (a
+    subclass of TransactionContext), and the hooks `BeforeTransaction(ctx)`, `AfterTransaction(ctx, result)` and
+    `UnknownTransaction(ctx)`. An exception in a hook ends the transaction like one in the function itself.
+    """
+
+    Name: str = ""
+    Info: InfoMetadata | None = None
+    UnknownTransaction: Any = None
+    BeforeTransaction: Any = None
+    AfterTransaction: Any = None
+    TransactionContextHandler: Any = None
+
+    clear_key_spaces: ClassVar[tuple[str, ...]] = ()
+    """Key prefixes stored under their plain names in confidential mode, so that ranges over them work. Whoever runs a
+    peer can then read those key names; values stay sealed. Without effect in plain chaincode."""
+
+    def __init__(self) -> None:
+        """Subclasses need not call it."""
+
+    def get_info(self) -> InfoMetadata:
+        return self.Info if self.Info is not None else InfoMetadata()
+
+    def get_unknown_transaction(self) -> Any:
+        return self.UnknownTransaction
+
+    def get_before_transaction(self) -> Any:
+        return self.BeforeTransaction
+
+    def get_after_transaction(self) -> Any:
+        return self.AfterTransaction
+
+    def get_name(self) -> str:
+        return self.Name
+
+    def get_transaction_context_handler(self) -> SettableTransactionContextInterface:
+        handler = self.TransactionContextHandler or TransactionContext
+        context: SettableTransactionContextInterface = handler() if isinstance(handler, type) else handler
+        return context

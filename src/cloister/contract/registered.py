@@ -1,0 +1,129 @@
+"""A contract as the dispatcher keeps it: its functions and hooks, read once from the class.
+
+Trust level: pure, measured into enclaves.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .context import TransactionContextInterface
+from .contract import (
+    Contract,
+    ContractInterface,
+    EvaluationContractInterface,
+    IgnoreContractInterface,
+    UndefinedInterface,
+)
+from .errors import ContractInvalid
+from .functions import TransactionFunction, describe_function
+from .metadata import InfoMetadata
+
+_NOT_TRANSACTIONS = frozenset(
+    name
+    for interface in (Contract, IgnoreContractInterface, EvaluationContractInterface)
+    for name in dir(interface)
+    if not name.startswith("_")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredContract:
+    """Functions by name; hooks are None where the contract has none."""
+
+    name: str
+    info: InfoMetadata
+    context_class: Any
+    functions: Mapping[str, TransactionFunction]
+    before: TransactionFunction | None
+    after: TransactionFunction | None
+    unknown: TransactionFunction | None
+    clear_key_spaces: tuple[str, ...]
+
+    def find(self, function_name: str) -> TransactionFunction | None:
+        """The function of that name, or of the name with its first letter in upper case."""
+        capitalised = function_name[:1].upper() + function_name[1:]
+        return self.functions.get(function_name) or self.functions.get(capitalised)
+
+    async def run_after(self, context: TransactionContextInterface, result: Any) -> None:
+        """Call the after-hook, if there is one, with the result if it takes one."""
+        if self.after is not None:
+            value = UndefinedInterface() if result is None else result
+            await self.after.call_with(context, [value] * len(self.after.parameters))
+
+
+def register_contract(contract: ContractInterface) -> RegisteredContract:
+    """Read a contract's class.
+
+    Raises: ContractInvalid, naming contract and function.
+    """
+    if not isinstance(contract, ContractInterface):
+        raise ContractInvalid(
+            f"not a contract: expected an instance of cloister.contract.Contract, got {type(contract).__name__}",
+            hint="import Contract from cloister.contract, and pass an instance, not the class",
+        )
+    name = contract.get_name() or type(contract).__name__
+    handler: Any = contract.get_transaction_context_handler()
+    context_class = handler if isinstance(handler, type) else type(handler)
+    evaluates = set(_names(contract, "get_evaluate_transactions"))
+    functions = {
+        method: _describe(contract, name, method, context_class, evaluate=method in evaluates)
+        for method in _public_methods(contract)
+    }
+    if not functions:
+        raise ContractInvalid(f"contract {name} has no transaction function: it needs at least one public method")
+    return RegisteredContract(
+        name=name,
+        info=contract.get_info(),
+        context_class=context_class,
+        functions=functions,
+        before=_describe_hook(contract.get_before_transaction(), f"{name}.BeforeTransaction", context_class, 0),
+        after=_describe_hook(contract.get_after_transaction(), f"{name}.AfterTransaction", context_class, 1),
+        unknown=_describe_hook(contract.get_unknown_transaction(), f"{name}.UnknownTransaction", context_class, 0),
+        clear_key_spaces=tuple(getattr(contract, "clear_key_spaces", ())),
+    )
+
+
+def _public_methods(contract: ContractInterface) -> list[str]:
+    """Names of the methods that the class defines; attributes of the instance and nested classes are no functions."""
+    ignored = {*_NOT_TRANSACTIONS, *_names(contract, "get_ignored_functions")}
+    return [
+        name
+        for name, member in inspect.getmembers_static(type(contract))
+        if not name.startswith("_")
+        and name not in ignored
+        and (inspect.isfunction(member) or isinstance(member, staticmethod | classmethod))
+    ]
+
+
+def _names(contract: ContractInterface, method: str) -> list[str]:
+    """What an optional method of a contract lists."""
+    listing = getattr(contract, method, None)
+    names = listing() if callable(listing) else []
+    if not all(isinstance(name, str) for name in names or []):
+        raise ContractInvalid(f"{type(contract).__name__}.{method}: expected a list of names")
+    return list(names or [])
+
+
+def _describe(
+    contract: ContractInterface, contract_name: str, method: str, context_class: type, *, evaluate: bool
+) -> TransactionFunction:
+    function = describe_function(f"{contract_name}.{method}", getattr(contract, method), context_class)
+    return replace(function, evaluate=True) if evaluate else function
+
+
+def _describe_hook(
+    hook: Callable[..., Any] | None, name: str, context_class: type, most_parameters: int
+) -> TransactionFunction | None:
+    if hook is None:
+        return None
+    if not callable(hook):
+        raise ContractInvalid(f"{name}: expected a function, got {type(hook).__name__}")
+    described = describe_function(name, hook, context_class, first_is_context=True)
+    if len(described.parameters) > most_parameters:
+        allowed = "the context and the result" if most_parameters else "the context"
+        raise ContractInvalid(f"{name}: it may take {allowed}, nothing else")
+    return described
