@@ -1,0 +1,152 @@
+"""Chaincode messages: from requests to bytes, from the peer's bytes to answers. No I/O, no state.
+
+Source: Fabric 2.5.9 core/chaincode/handler.go, fabric-chaincode-go shim/handler.go and shim/stub.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from fabric_protos.ledger.queryresult import kv_query_result_pb2
+from fabric_protos.peer import chaincode_event_pb2, chaincode_pb2, chaincode_shim_pb2
+from google.protobuf.message import DecodeError, Message
+
+from cloister.contract.iterators import KeyModification, KeyValue, Page, QueryResponseMetadata
+from cloister.contract.response import Response, ResponseCode, decode_response
+
+from .errors import StreamViolated
+
+Kind = chaincode_shim_pb2.ChaincodeMessage
+"""The message class, whose constants name the kinds: `Kind.GET_STATE` and so on."""
+
+T = TypeVar("T")
+Request = tuple[int, bytes]
+"""Kind and payload of a request to the peer."""
+
+
+def get_state(key: str, collection: str) -> Request:
+    return Kind.GET_STATE, encode(chaincode_shim_pb2.GetState(key=key, collection=collection))
+
+
+def put_state(key: str, value: bytes, collection: str) -> Request:
+    return Kind.PUT_STATE, encode(chaincode_shim_pb2.PutState(key=key, value=value, collection=collection))
+
+
+def delete_state(key: str, collection: str) -> Request:
+    return Kind.DEL_STATE, encode(chaincode_shim_pb2.DelState(key=key, collection=collection))
+
+
+def purge_private_data(collection: str, key: str) -> Request:
+    return Kind.PURGE_PRIVATE_DATA, encode(chaincode_shim_pb2.PurgePrivateState(key=key, collection=collection))
+
+
+def get_private_data_hash(collection: str, key: str) -> Request:
+    return Kind.GET_PRIVATE_DATA_HASH, encode(chaincode_shim_pb2.GetState(key=key, collection=collection))
+
+
+def get_state_metadata(key: str, collection: str) -> Request:
+    return Kind.GET_STATE_METADATA, encode(chaincode_shim_pb2.GetStateMetadata(key=key, collection=collection))
+
+
+def put_state_metadata(key: str, metakey: str, value: bytes, collection: str) -> Request:
+    entry = chaincode_shim_pb2.StateMetadata(metakey=metakey, value=value)
+    message = chaincode_shim_pb2.PutStateMetadata(key=key, collection=collection, metadata=entry)
+    return Kind.PUT_STATE_METADATA, encode(message)
+
+
+def get_state_by_range(start_key: str, end_key: str, collection: str, page_size: int, bookmark: str) -> Request:
+    message = chaincode_shim_pb2.GetStateByRange(
+        startKey=start_key, endKey=end_key, collection=collection, metadata=_paging(page_size, bookmark)
+    )
+    return Kind.GET_STATE_BY_RANGE, encode(message)
+
+
+def get_query_result(query: str, collection: str, page_size: int, bookmark: str) -> Request:
+    message = chaincode_shim_pb2.GetQueryResult(
+        query=query, collection=collection, metadata=_paging(page_size, bookmark)
+    )
+    return Kind.GET_QUERY_RESULT, encode(message)
+
+
+def get_history_for_key(key: str) -> Request:
+    return Kind.GET_HISTORY_FOR_KEY, encode(chaincode_shim_pb2.GetHistoryForKey(key=key))
+
+
+def query_state_next(query_id: str) -> Request:
+    return Kind.QUERY_STATE_NEXT, encode(chaincode_shim_pb2.QueryStateNext(id=query_id))
+
+
+def query_state_close(query_id: str) -> Request:
+    return Kind.QUERY_STATE_CLOSE, encode(chaincode_shim_pb2.QueryStateClose(id=query_id))
+
+
+def invoke_chaincode(name: str, arguments: Sequence[bytes]) -> Request:
+    message = chaincode_pb2.ChaincodeSpec(
+        chaincode_id=chaincode_pb2.ChaincodeID(name=name), input=chaincode_pb2.ChaincodeInput(args=list(arguments))
+    )
+    return Kind.INVOKE_CHAINCODE, encode(message)
+
+
+def decode_state_page(payload: bytes) -> Page[KeyValue]:
+    """Answer to a range or rich query. Raises: StreamViolated."""
+    return _decode_page(payload, kv_query_result_pb2.KV, lambda item: KeyValue(item.namespace, item.key, item.value))
+
+
+def decode_history_page(payload: bytes) -> Page[KeyModification]:
+    """Answer to a history query. Raises: StreamViolated."""
+    return _decode_page(
+        payload,
+        kv_query_result_pb2.KeyModification,
+        lambda item: KeyModification(item.tx_id, item.value, item.timestamp, item.is_delete),
+    )
+
+
+def decode_metadata(payload: bytes) -> dict[str, bytes]:
+    """Answer to a metadata read. Raises: StreamViolated."""
+    result = decode(chaincode_shim_pb2.StateMetadataResult(), payload, "state metadata")
+    return {entry.metakey: entry.value for entry in result.entries}
+
+
+def decode_invocation(payload: bytes) -> Response:
+    """Answer to a call of another chaincode: a chaincode message that holds its response. Raises: StreamViolated."""
+    message = decode(Kind(), payload, "called chaincode's message")
+    if message.type != Kind.COMPLETED:
+        return Response(ResponseCode.ERROR, message.payload.decode(errors="replace"))
+    return decode_response(message.payload)
+
+
+def encode_event(name: str, payload: bytes) -> Any:
+    """`protos.ChaincodeEvent`; the peer fills in chaincode and transaction id."""
+    return chaincode_event_pb2.ChaincodeEvent(event_name=name, payload=payload)
+
+
+def encode(message: Message) -> bytes:
+    return message.SerializeToString(deterministic=True)
+
+
+def decode(message: Any, encoded: bytes, what: str) -> Any:
+    """Fill a fresh message. Raises: StreamViolated."""
+    try:
+        message.ParseFromString(encoded)
+    except DecodeError as error:
+        raise StreamViolated(f"peer sent no valid {what}", field=what) from error
+    return message
+
+
+def _paging(page_size: int, bookmark: str) -> bytes:
+    if not page_size:
+        return b""
+    return encode(chaincode_shim_pb2.QueryMetadata(pageSize=page_size, bookmark=bookmark))
+
+
+def _decode_page(payload: bytes, item_class: Any, convert: Callable[[Any], T]) -> Page[T]:
+    response = decode(chaincode_shim_pb2.QueryResponse(), payload, "query response")
+    metadata = decode(chaincode_shim_pb2.QueryResponseMetadata(), response.metadata, "query response metadata")
+    items = [decode(item_class(), result.resultBytes, "query result") for result in response.results]
+    return Page(
+        results=tuple(convert(item) for item in items),
+        has_more=response.has_more,
+        id=response.id,
+        metadata=QueryResponseMetadata(metadata.fetched_records_count, metadata.bookmark),
+    )

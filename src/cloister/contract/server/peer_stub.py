@@ -1,0 +1,104 @@
+"""One call as the server's handler sees it: what the peer sent, and raw access to the ledger through that peer.
+
+It implements `cloister.contract.LedgerAccess`; keys and values pass as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from cloister.contract.errors import PeerRefused
+from cloister.contract.invocation import Invocation, invocation_from_proposal
+from cloister.contract.iterators import KeyModification, KeyValue, Page
+from cloister.contract.response import Response, ResponseCode
+
+from . import messages
+from .messages import Request
+from .stream import CallStarted
+
+Ask = Callable[[Request], Awaitable[bytes]]
+"""Send a request for this call and wait for the answer's payload. Raises: PeerRefused, PeerLost, MessageTooLarge."""
+
+
+class PeerStub:
+    """One transaction on one peer. Every coroutine raises PeerRefused, PeerLost or MessageTooLarge.
+
+    `signed_proposal` holds the serialised `protos.SignedProposal` that the peer endorses (empty if it sent none),
+    `arguments` the chaincode's arguments, the function name first. Concurrent requests are put one after the other.
+    """
+
+    def __init__(self, call: CallStarted, ask: Ask) -> None:
+        self.channel, self.transaction_id = call.key
+        self.arguments = call.arguments
+        self.signed_proposal = call.signed_proposal
+        self.is_init = call.is_init
+        self.event: Any = None
+        self._ask = ask
+
+    def invocation(self) -> Invocation:
+        """The call with what its proposal says about the caller. Raises: MalformedInput."""
+        return invocation_from_proposal(
+            self.signed_proposal,
+            arguments=self.arguments,
+            channel=self.channel,
+            transaction_id=self.transaction_id,
+            is_init=self.is_init,
+        )
+
+    async def get_state(self, key: str, collection: str = "") -> bytes:
+        return await self._ask(messages.get_state(key, collection))
+
+    async def put_state(self, key: str, value: bytes, collection: str = "") -> None:
+        await self._ask(messages.put_state(key, value, collection))
+
+    async def delete_state(self, key: str, collection: str = "") -> None:
+        await self._ask(messages.delete_state(key, collection))
+
+    async def purge_private_data(self, collection: str, key: str) -> None:
+        await self._ask(messages.purge_private_data(collection, key))
+
+    async def get_private_data_hash(self, collection: str, key: str) -> bytes:
+        return await self._ask(messages.get_private_data_hash(collection, key))
+
+    async def get_state_metadata(self, key: str, collection: str = "") -> dict[str, bytes]:
+        return messages.decode_metadata(await self._ask(messages.get_state_metadata(key, collection)))
+
+    async def put_state_metadata(self, key: str, metakey: str, value: bytes, collection: str = "") -> None:
+        await self._ask(messages.put_state_metadata(key, metakey, value, collection))
+
+    async def get_state_by_range(
+        self, start_key: str, end_key: str, collection: str = "", *, page_size: int = 0, bookmark: str = ""
+    ) -> Page[KeyValue]:
+        request = messages.get_state_by_range(start_key, end_key, collection, page_size, bookmark)
+        return messages.decode_state_page(await self._ask(request))
+
+    async def get_query_result(
+        self, query: str, collection: str = "", *, page_size: int = 0, bookmark: str = ""
+    ) -> Page[KeyValue]:
+        request = messages.get_query_result(query, collection, page_size, bookmark)
+        return messages.decode_state_page(await self._ask(request))
+
+    async def get_history_for_key(self, key: str) -> Page[KeyModification]:
+        return messages.decode_history_page(await self._ask(messages.get_history_for_key(key)))
+
+    async def next_state_page(self, query_id: str) -> Page[KeyValue]:
+        return messages.decode_state_page(await self._ask(messages.query_state_next(query_id)))
+
+    async def next_history_page(self, query_id: str) -> Page[KeyModification]:
+        return messages.decode_history_page(await self._ask(messages.query_state_next(query_id)))
+
+    async def close_query(self, query_id: str) -> None:
+        await self._ask(messages.query_state_close(query_id))
+
+    async def invoke_chaincode(self, name: str, arguments: Sequence[bytes]) -> Response:
+        """Call another chaincode; if the peer refuses that, the answer has status 500 and its text, as in Go."""
+        try:
+            answer = await self._ask(messages.invoke_chaincode(name, arguments))
+        except PeerRefused as refusal:
+            return Response(ResponseCode.ERROR, refusal.message)
+        return messages.decode_invocation(answer)
+
+    def set_event(self, name: str, payload: bytes) -> None:
+        """Set the transaction's event; it goes to the peer with the response."""
+        self.event = messages.encode_event(name, payload)
