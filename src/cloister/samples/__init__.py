@@ -1,0 +1,1 @@
+"""Sample contracts, each runnable as confidential and as plain chaincode, without a change."""

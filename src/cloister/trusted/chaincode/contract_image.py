@@ -1,25 +1,24 @@
 """The contract that an enclave runs: its files, their digest, and the loaded object.
 
 Trust level: trusted; reads the contract's files when the enclave starts, never later.
-A contract is one Python file, or a folder with `__init__.py`; every `*.py` in the folder is measured. It may import
-the standard library (but not what makes results differ between endorsers) and `cloister.contract`.
+A contract is a Python file and the modules next to it that it imports, found in the syntax tree without running
+anything. Beside them it may import the standard library (but not what makes results differ between endorsers) and
+`cloister.contract`.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloister.contract import Contract, ContractChaincode
+from cloister.contract import ContractChaincode, load_contract
 from cloister.errors import UsageError
 from cloister.wire.framing import encode_frame
 
 _TAG = b"cloister/contract-image/1"
-_MODULE = "cloister_contract"
 FORBIDDEN_IMPORTS = frozenset(
     """
     asyncio concurrent ctypes ftplib http importlib io locale mmap multiprocessing os pathlib platform pty random
@@ -32,101 +31,79 @@ FORBIDDEN_IMPORTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ContractImage:
-    """A loaded contract. `digest` is 32 bytes over the entry class's name and all files."""
+    """A loaded contract. `digest` is 32 bytes over the reference's class name and all files."""
 
     chaincode: ContractChaincode
     digest: bytes
-    clear_key_spaces: tuple[str, ...]
 
 
-def contract_files(path: Path) -> tuple[tuple[str, Path], ...]:
-    """(name relative to the contract, file) of everything that is measured, sorted by name. Raises: UsageError."""
-    if path.is_file() and path.suffix == ".py":
-        return ((path.name, path),)
-    if (path / "__init__.py").is_file():
-        return tuple(sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*.py")))
-    raise UsageError(
-        f"contract: expected a Python file or a folder with __init__.py, got {path}",
-        hint="name it as FILE.py, FILE.py:Class or FOLDER:Class",
-    )
-
-
-def split_contract_name(name: str) -> tuple[Path, str]:
-    """(path, class name or "") of `FILE.py[:Class]` or `FOLDER[:Class]`."""
-    path, separator, class_name = name.rpartition(":")
-    return (Path(path), class_name) if separator and class_name.isidentifier() else (Path(name), "")
-
-
-def contract_digest(name: str) -> bytes:
-    """32 bytes: what the measurement takes of a contract, found without running it. Raises: UsageError."""
-    path, class_name = split_contract_name(name)
-    files = contract_files(path)
-    for relative, file in files:
-        _check_imports(relative, file.read_bytes())
-    lines = [
-        encode_frame(_TAG, (relative.encode(), hashlib.sha256(file.read_bytes()).digest())) for relative, file in files
-    ]
-    return hashlib.sha256(encode_frame(_TAG, (class_name.encode(), *lines))).digest()
-
-
-def load_contract_image(name: str) -> ContractImage:
-    """Load a contract for confidential use. Raises: UsageError with the reason."""
-    digest = contract_digest(name)
-    path, class_name = split_contract_name(name)
-    contract = _pick(_execute(path), class_name)()
-    chaincode = ContractChaincode.new_chaincode(contract)
-    for function, mode in chaincode.reveal_modes().items():
-        if mode == "on-commit":
-            raise UsageError(
-                f"contract: {function}: reveal on-commit is not available yet",
-                hint="mark the function reveal='at-endorsement' and read in the README what that leaves open",
-            )
-    return ContractImage(chaincode, digest, tuple(contract.clear_key_spaces))
-
-
-def _execute(path: Path) -> dict[str, object]:
-    file = path / "__init__.py" if path.is_dir() else path
-    locations = [str(path)] if path.is_dir() else None
-    spec = importlib.util.spec_from_file_location(_MODULE, file, submodule_search_locations=locations)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"contract: cannot load {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[_MODULE] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"contract: {path.name} fails while loading: {type(error).__name__}: {error}") from error
-    return vars(module)
-
-
-def _pick(names: dict[str, object], class_name: str) -> type[Contract]:
-    """The class named, or the only one that the contract itself defines."""
-    own = {
-        name: value
-        for name, value in names.items()
-        if isinstance(value, type) and issubclass(value, Contract) and value.__module__.split(".")[0] == _MODULE
-    }
-    if class_name in own:
-        return own[class_name]
-    if class_name or len(own) != 1:
-        found = ", ".join(sorted(own)) or "none"
+def split_reference(reference: str) -> tuple[Path, str]:
+    """(file, class name or "") of `FILE.py[:Class]`. Raises: UsageError if there is no such file."""
+    location, colon, class_name = reference.rpartition(":")
+    path = Path(location if colon and class_name.isidentifier() else reference)
+    if path.suffix != ".py" or not path.is_file():
         raise UsageError(
-            f"contract: expected {f'a class {class_name}' if class_name else 'one Contract class'}, found {found}",
-            hint="name it as FILE.py:Class",
+            f"contract: expected a Python file, got {path}",
+            hint="name a confidential contract as FILE.py or FILE.py:Class",
         )
-    return next(iter(own.values()))
+    return path, class_name if location == str(path) else ""
 
 
-def _check_imports(name: str, source: bytes) -> None:
+def contract_files(path: Path) -> tuple[Path, ...]:
+    """The file and all files in its folder that it imports, directly or not, sorted. Raises: UsageError."""
+    found: set[Path] = set()
+    waiting = [path.resolve()]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting.extend(_neighbours(file, path.resolve().parent))
+    return tuple(sorted(found))
+
+
+def contract_digest(reference: str) -> bytes:
+    """32 bytes: what the measurement takes of a contract, found without running it. Raises: UsageError."""
+    path, class_name = split_reference(reference)
+    folder = path.resolve().parent
+    lines = [
+        encode_frame(_TAG, (file.relative_to(folder).as_posix().encode(), hashlib.sha256(file.read_bytes()).digest()))
+        for file in contract_files(path)
+    ]
+    return hashlib.sha256(encode_frame(_TAG, (path.name.encode(), class_name.encode(), *lines))).digest()
+
+
+def load_contract_image(reference: str) -> ContractImage:
+    """Load a contract for confidential use. Raises: UsageError with the reason."""
+    digest = contract_digest(reference)
+    path, _class_name = split_reference(reference)
+    chaincode = load_contract(reference)
+    measured = set(contract_files(path))
+    folder = path.resolve().parent
+    for name, module in list(sys.modules.items()):
+        origin = getattr(module, "__file__", None)
+        if origin and Path(origin).resolve().parent == folder and Path(origin).resolve() not in measured:
+            raise UsageError(f"contract: module {name} was loaded but is not measured", hint="import it plainly")
+    return ContractImage(chaincode, digest)
+
+
+def _neighbours(file: Path, folder: Path) -> list[Path]:
+    """Files next to the contract that this one imports. Raises: UsageError on a forbidden import."""
     try:
-        tree = ast.parse(source)
+        tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError) as error:
-        raise UsageError(f"contract: {name}: {error}") from error
+        raise UsageError(f"contract: {file.name}: {error}") from error
+    names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            _refuse_forbidden(name, node.lineno, [alias.name for alias in node.names])
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            _refuse_forbidden(name, node.lineno, [node.module or ""])
+            imported = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imported = [node.module or ""]
+        else:
+            continue
+        _refuse_forbidden(file.name, node.lineno, imported)
+        names.extend(imported)
+    candidates = [folder / f"{name.split('.')[0]}.py" for name in names if name]
+    return [candidate for candidate in candidates if candidate.is_file()]
 
 
 def _refuse_forbidden(name: str, line: int, modules: list[str]) -> None:

@@ -11,9 +11,9 @@ import hashlib
 from collections.abc import Coroutine
 from dataclasses import dataclass
 
+from cloister.contract.chaincode_stub import ChaincodeStub
 from cloister.contract.invocation import Invocation
 from cloister.contract.response import Response, error
-from cloister.contract.chaincode_stub import ChaincodeStub
 from cloister.errors import CloisterError, Refused
 from cloister.wire.messages import Answer, Question, Result
 
@@ -29,7 +29,7 @@ from .request import Request, RequestScope, open_request, request_key_set
 from .sealed_ledger import SealedLedger
 from .sealed_state import SealedState
 from .sealing import Place, SealedHeader, seal_response
-from .statement import NO_EVENT, REVEAL_AT_ENDORSEMENT, ResultStatement, compute_selector
+from .statement import NO_EVENT, REVEAL_AT_ENDORSEMENT, REVEAL_ON_COMMIT, ResultStatement, compute_selector
 
 _FIRST_ERROR_STATUS = 400
 
@@ -75,7 +75,7 @@ async def _run(admitted: AdmittedProposal, enclosure: Enclosure) -> Result:
         raise Refused("creator refused", reason="creator")
     request = _open(admitted, enclosure)  # 2
     is_query = enclosure.image.chaincode.is_evaluate(request.function)
-    names = KeyNames(enclosure.ring.name_key, enclosure.image.clear_key_spaces)
+    names = KeyNames(enclosure.ring.name_key, enclosure.image.chaincode.clear_key_spaces)
     state = SealedState(ring=enclosure.ring, place=enclosure.place, names=names, view=enclosure.view)
     ledger = SealedLedger(state, chaincode=enclosure.place.chaincode, is_query=is_query)
     response = await _call_contract(admitted, request, ledger, enclosure)  # 3
@@ -105,6 +105,8 @@ def _open(admitted: AdmittedProposal, enclosure: Enclosure) -> Request:
 async def _call_contract(
     admitted: AdmittedProposal, request: Request, ledger: SealedLedger, enclosure: Enclosure
 ) -> Response:
+    if enclosure.image.chaincode.reveal_mode(request.function) == REVEAL_ON_COMMIT:
+        return error("reveal on-commit is not available in this version")  # better no answer than one too early
     proposal = admitted.proposal
     invocation = Invocation(
         arguments=(request.function.encode(), *request.arguments),

@@ -56,19 +56,28 @@ def export_keys(ring: KeyRing, *, scope: ExportScope, newcomer: Verdict, signing
     return encode_frame(_TAG_SIGNED, (body, signing_key.sign(body), wrapped))
 
 
-def import_keys(export: bytes, *, scope: ExportScope, exporter: Verdict, hpke_key: HpkeKey) -> KeyRing:
-    """Open an export that the appraised exporter signed for exactly this scope.
+def verify_export(export: bytes, *, scope: ExportScope, signing_key: bytes) -> bytes:
+    """Check that the exporter's attested key (32 bytes) signed this export for exactly this scope.
 
-    Raises: Refused(reason="export", "sealed" or "key-ring"); MalformedInput.
+    Returns the wrapped ring. Raises: Refused(reason="export"); MalformedInput.
     """
     body, signature, wrapped = decode_frame(_TAG_SIGNED, export, count=3)
     require_length(signature, (64,), "export signature")
     if body != encode_frame(_TAG_BODY, (*scope.fields(), hashlib.sha256(wrapped).digest())):
         raise Refused("key export refused: it was made for another enclave, key set or channel", reason="export")
     try:
-        Ed25519PublicKey.from_public_bytes(exporter.attested.signing_key).verify(signature, body)
+        Ed25519PublicKey.from_public_bytes(signing_key).verify(signature, body)
     except (InvalidSignature, ValueError) as error:
         raise Refused("key export refused: the exporter's signature does not match", reason="export") from error
+    return wrapped
+
+
+def import_keys(export: bytes, *, scope: ExportScope, exporter: Verdict, hpke_key: HpkeKey) -> KeyRing:
+    """Open an export that the appraised exporter signed for exactly this scope.
+
+    Raises: Refused(reason="export", "sealed" or "key-ring"); MalformedInput.
+    """
+    wrapped = verify_export(export, scope=scope, signing_key=exporter.attested.signing_key)
     opened = hpke_key.open(wrapped, encode_frame(_TAG_INFO, scope.fields()))
     ring = decode_key_ring(opened, genesis_hash=scope.genesis_hash, chaincode=scope.chaincode)
     if ring.key_set_id(ring.current) != scope.key_set_id or ring.current.sequence != scope.sequence:

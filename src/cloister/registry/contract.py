@@ -1,0 +1,295 @@
+"""The enclave registry chaincode: attested enclaves, key sets and wrapped keys of a channel's confidential chaincode.
+
+Trust level: none. It refuses what honest endorsers would refuse, deterministically; colluding endorsers can write
+anything into its state. Arguments and results carry bytes as base64 text, ids as lower-case hex.
+
+Rules, each the answer to an attack: the appraisal policy is set once · a registration's evidence must satisfy it, name
+this channel (by genesis hash), registry and the *committed* definition's sequence, and its measurement must be that
+definition's version · the registering client must belong to the MSP that the evidence names · the first key set of a
+sequence wins, later ones are refused · a key export must name registered enclaves and be signed by the exporter.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass
+
+from fabric_protos.peer.lifecycle import lifecycle_pb2
+
+from cloister.contract import Contract, ResponseCode, TransactionContext, TransactionError, query
+from cloister.errors import Refused
+from cloister.fabric.block import parse_block
+from cloister.fabric.proposal import parse_signed_proposal
+from cloister.trusted.attest.appraise import Binding, Verdict, appraise, require_binding
+from cloister.trusted.attest.evidence import decode_endorsements, decode_evidence
+from cloister.trusted.attest.policy import ReferenceValues, parse_policy
+from cloister.trusted.chaincode.handover import MAX_EXPORT_BYTES, ExportScope, verify_export
+from cloister.trusted.chaincode.key_set import KeySetDescriptor, parse_descriptor, verify_descriptor
+
+POLICY = "policy"
+GENESIS = "genesis"
+ENCLAVE = "enclave"
+KEY_SET = "key-set"
+EXPORT = "export"
+
+
+@dataclass(frozen=True, slots=True)
+class _Definition:
+    """The committed definition of a confidential chaincode."""
+
+    sequence: int
+    measurement: bytes
+
+
+class EnclaveRegistry(Contract):
+    """See the module's docstring."""
+
+    Name = "EnclaveRegistry"
+
+    async def configure(self, ctx: TransactionContext, policy: str) -> str:
+        """Set the channel's appraisal policy (JSON), once and for all. The same policy again is harmless."""
+        stub = ctx.get_stub()
+        canonical = parse_policy(policy.encode()).encode()
+        present = await stub.get_state(POLICY)
+        if present and present != canonical:
+            raise TransactionError("the registry is configured already, with another appraisal policy")
+        if not present:
+            await stub.put_state(POLICY, canonical)
+            await stub.put_state(GENESIS, await _genesis_hash(ctx))
+        return "OK"
+
+    async def register(
+        self, ctx: TransactionContext, chaincode: str, evidence: str, endorsements: str, descriptor: str = ""
+    ) -> str:
+        """Register an attested enclave; the first one brings the signed descriptor of the key set it made."""
+        stub = ctx.get_stub()
+        definition = await _definition(ctx, chaincode)
+        verdict = await self._appraise(ctx, chaincode, definition, evidence, endorsements)
+        if verdict.attested.msp_id != ctx.get_client_identity().get_mspid():
+            raise TransactionError("registration refused: the evidence names another MSP than the caller's")
+        key_set_key = stub.create_composite_key(KEY_SET, [chaincode, str(definition.sequence)])
+        key_set_present = bool(await stub.get_state(key_set_key))
+        if descriptor:
+            if key_set_present:
+                raise TransactionError("registration refused: this definition has a key set already")
+            _check_descriptor(_decode(descriptor, "descriptor"), verdict)
+            record = {"descriptor": descriptor, "maker": verdict.evidence_id.hex()}
+            await stub.put_state(key_set_key, json.dumps(record, sort_keys=True))
+        elif not key_set_present:
+            raise TransactionError("registration refused: the first enclave of a definition brings its key set")
+        enclave = {
+            "evidence": evidence,
+            "endorsements": endorsements,
+            "msp_id": verdict.attested.msp_id,
+            "kind": verdict.kind,
+            "status": verdict.status,
+            "measurement": verdict.measurement.hex(),
+            "transaction_id": stub.get_txid(),
+        }
+        key = _enclave_key(ctx, chaincode, definition.sequence, verdict.evidence_id.hex())
+        await stub.put_state(key, json.dumps(enclave, sort_keys=True))
+        return verdict.evidence_id.hex()
+
+    async def put_export(
+        self, ctx: TransactionContext, chaincode: str, exporter: str, newcomer: str, export: str
+    ) -> str:
+        """Post the keys that one registered enclave wrapped to another."""
+        stub = ctx.get_stub()
+        definition = await _definition(ctx, chaincode)
+        encoded = _decode(export, "export")
+        if len(encoded) > MAX_EXPORT_BYTES:
+            raise TransactionError("key export refused: too long")
+        exporter_record = await self._enclave(ctx, chaincode, definition.sequence, exporter)
+        newcomer_record = await self._enclave(ctx, chaincode, definition.sequence, newcomer)
+        verdict = await self._appraise(
+            ctx, chaincode, definition, exporter_record["evidence"], exporter_record["endorsements"]
+        )
+        key_set = json.loads(await self._key_set(ctx, chaincode, definition.sequence))
+        descriptor = _unverified_descriptor(key_set["descriptor"])
+        scope = ExportScope(
+            genesis_hash=verdict.attested.genesis_hash,
+            chaincode=chaincode,
+            sequence=definition.sequence,
+            key_set_id=descriptor.key_set_id,
+            exporter=verdict.evidence_id,
+            newcomer=decode_evidence(_decode(newcomer_record["evidence"], "evidence")).evidence_id,
+        )
+        verify_export(encoded, scope=scope, signing_key=verdict.attested.signing_key)
+        record = {"exporter": exporter, "export": export}
+        key = stub.create_composite_key(EXPORT, [chaincode, str(definition.sequence), newcomer])
+        await stub.put_state(key, json.dumps(record, sort_keys=True))
+        return "OK"
+
+    @query
+    async def get_configuration(self, ctx: TransactionContext) -> str:
+        """JSON: policy (text) and genesis_hash (hex); both empty before `configure`."""
+        stub = ctx.get_stub()
+        policy, genesis = await stub.get_state(POLICY), await stub.get_state(GENESIS)
+        return json.dumps({"policy": policy.decode(), "genesis_hash": genesis.hex()}, sort_keys=True)
+
+    @query
+    async def get_key_set(self, ctx: TransactionContext, chaincode: str) -> str:
+        """JSON: sequence, version, descriptor, and the maker's evidence and endorsements, of the committed definition.
+
+        descriptor and the rest are empty while the definition has no key set.
+        """
+        definition = await _definition(ctx, chaincode)
+        answer = {
+            "sequence": definition.sequence,
+            "version": definition.measurement.hex(),
+            "descriptor": "",
+            "evidence": "",
+            "endorsements": "",
+        }
+        key = ctx.get_stub().create_composite_key(KEY_SET, [chaincode, str(definition.sequence)])
+        stored = await ctx.get_stub().get_state(key)
+        if stored:
+            key_set = json.loads(stored)
+            maker = await self._enclave(ctx, chaincode, definition.sequence, key_set["maker"])
+            answer["descriptor"] = key_set["descriptor"]
+            answer |= {name: maker[name] for name in ("evidence", "endorsements")}
+        return json.dumps(answer, sort_keys=True)
+
+    @query
+    async def list_enclaves(self, ctx: TransactionContext, chaincode: str) -> str:
+        """JSON list of the enclaves registered for the committed definition: evidence_id and what `register` stored."""
+        stub = ctx.get_stub()
+        definition = await _definition(ctx, chaincode)
+        enclaves = []
+        rows = await stub.get_state_by_partial_composite_key(ENCLAVE, [chaincode, str(definition.sequence)])
+        async for row in rows:
+            _, parts = stub.split_composite_key(row.key)
+            enclaves.append({"evidence_id": parts[-1], **json.loads(row.value)})
+        return json.dumps(enclaves, sort_keys=True)
+
+    @query
+    async def get_enclave(self, ctx: TransactionContext, chaincode: str, evidence_id: str) -> str:
+        """JSON: what `register` stored about one enclave."""
+        definition = await _definition(ctx, chaincode)
+        return json.dumps(await self._enclave(ctx, chaincode, definition.sequence, evidence_id), sort_keys=True)
+
+    @query
+    async def get_export(self, ctx: TransactionContext, chaincode: str, newcomer: str) -> str:
+        """JSON: export and exporter (evidence id) posted for a newcomer; both empty if there is none."""
+        definition = await _definition(ctx, chaincode)
+        key = ctx.get_stub().create_composite_key(EXPORT, [chaincode, str(definition.sequence), newcomer])
+        stored = await ctx.get_stub().get_state(key)
+        return stored.decode() or json.dumps({"export": "", "exporter": ""})
+
+    async def _appraise(
+        self, ctx: TransactionContext, chaincode: str, definition: _Definition, evidence: str, endorsements: str
+    ) -> Verdict:
+        """Appraise evidence by the channel's policy and the committed definition."""
+        stub = ctx.get_stub()
+        policy = await stub.get_state(POLICY)
+        if not policy:
+            raise TransactionError("the registry is not configured: call configure first")
+        verdict = appraise(
+            decode_evidence(_decode(evidence, "evidence")),
+            decode_endorsements(_decode(endorsements, "endorsements")),
+            parse_policy(policy),
+            ReferenceValues(chaincode=frozenset({definition.measurement})),
+            now_s=stub.get_tx_timestamp().seconds,
+        )
+        binding = Binding(
+            channel=stub.get_channel_id(),
+            genesis_hash=await stub.get_state(GENESIS),
+            chaincode=chaincode,
+            sequence=definition.sequence,
+            registry=_own_name(ctx),
+        )
+        require_binding(verdict, binding)
+        return verdict
+
+    async def _enclave(
+        self, ctx: TransactionContext, chaincode: str, sequence: int, evidence_id: str
+    ) -> dict[str, str]:
+        stored = await ctx.get_stub().get_state(_enclave_key(ctx, chaincode, sequence, evidence_id))
+        if not stored:
+            raise TransactionError("no such enclave is registered for the committed definition")
+        record: dict[str, str] = json.loads(stored)
+        return record
+
+    async def _key_set(self, ctx: TransactionContext, chaincode: str, sequence: int) -> bytes:
+        stored = await ctx.get_stub().get_state(
+            ctx.get_stub().create_composite_key(KEY_SET, [chaincode, str(sequence)])
+        )
+        if not stored:
+            raise TransactionError("this definition has no key set yet")
+        return stored
+
+
+def _enclave_key(ctx: TransactionContext, chaincode: str, sequence: int, evidence_id: str) -> str:
+    return ctx.get_stub().create_composite_key(ENCLAVE, [chaincode, str(sequence), evidence_id])
+
+
+def _decode(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise TransactionError(f"{what}: expected base64") from error
+
+
+def _unverified_descriptor(text: str) -> KeySetDescriptor:
+    return parse_descriptor(_decode(text, "descriptor"))
+
+
+def _check_descriptor(signed: bytes, verdict: Verdict) -> None:
+    """The descriptor must be signed by the attested key and say the same as the attested data."""
+    attested = verdict.attested
+    descriptor = verify_descriptor(signed, signing_key=attested.signing_key, maker=verdict.evidence_id)
+    expected = (
+        attested.genesis_hash,
+        attested.channel,
+        attested.chaincode,
+        attested.sequence,
+        verdict.measurement,
+        attested.key_set_id,
+    )
+    found = (
+        descriptor.genesis_hash,
+        descriptor.channel,
+        descriptor.chaincode,
+        descriptor.sequence,
+        descriptor.measurement,
+        descriptor.key_set_id,
+    )
+    if expected != found:
+        raise Refused("key set refused: it differs from its maker's attested data", reason="descriptor")
+
+
+async def _definition(ctx: TransactionContext, chaincode: str) -> _Definition:
+    """The committed definition, read through the peer's own lifecycle chaincode in the same simulation.
+
+    Its reads enter this transaction's read set, so a definition that changes meanwhile invalidates it.
+    """
+    arguments = lifecycle_pb2.QueryChaincodeDefinitionArgs(name=chaincode).SerializeToString()
+    response = await ctx.get_stub().invoke_chaincode("_lifecycle", [b"QueryChaincodeDefinition", arguments])
+    if response.status != ResponseCode.OK:
+        raise TransactionError(f"chaincode {chaincode} is not committed on this channel")
+    definition = lifecycle_pb2.QueryChaincodeDefinitionResult()
+    definition.ParseFromString(response.payload)
+    if definition.init_required:
+        raise TransactionError(f"chaincode {chaincode}: definitions with init_required cannot be confidential")
+    if not re.fullmatch("[0-9a-f]{64}", definition.version):
+        raise TransactionError(
+            f"chaincode {chaincode} is not confidential: the committed version is not a measurement (64 hex digits)"
+        )
+    return _Definition(definition.sequence, bytes.fromhex(definition.version))
+
+
+async def _genesis_hash(ctx: TransactionContext) -> bytes:
+    """Header hash of block 0, from the peer's own query chaincode: the same at every peer of the channel."""
+    arguments = ["GetBlockByNumber", ctx.get_stub().get_channel_id(), "0"]
+    response = await ctx.get_stub().invoke_chaincode("qscc", arguments)
+    if response.status != ResponseCode.OK:
+        raise TransactionError("the peer did not give the genesis block")
+    return parse_block(response.payload).header_hash
+
+
+def _own_name(ctx: TransactionContext) -> str:
+    """The name under which this registry is deployed: the proposal's, which the endorsing peer has checked."""
+    return parse_signed_proposal(ctx.get_stub().get_signed_proposal().SerializeToString()).spec_chaincode
