@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -48,6 +49,7 @@ from cloister.wire.messages import (
 )
 from support.certificates import make_identity
 
+_Reply = TypeVar("_Reply")
 GENESIS = bytes(range(32))
 CHANNEL = "mychannel"
 CHAINCODE = "auction"
@@ -92,7 +94,7 @@ def provision_message(
     )
 
 
-def expect(reply: EnclaveMessage | None, kind: type) -> EnclaveMessage:
+def expect(reply: EnclaveMessage | None, kind: type[_Reply]) -> _Reply:
     """The reply, which must be of this kind."""
     assert isinstance(reply, kind), f"expected {kind.__name__}, got {reply!r}"
     return reply

@@ -1,0 +1,122 @@
+"""The host's end of the connection to its enclave: calls out, questions served, many calls at once.
+
+Trust level: none; the enclave believes nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+
+from cloister.errors import MalformedInput
+from cloister.wire.messages import (
+    Abandon,
+    Answer,
+    EnclaveMessage,
+    GetParameter,
+    GetRange,
+    GetState,
+    HostMessage,
+    Question,
+    Refusal,
+    decode_enclave_message,
+    encode_message,
+)
+from cloister.wire.stream import FrameBuffer, wrap_frame
+
+from .errors import EnclaveLost, EnclaveRefused
+
+_CHUNK_BYTES = 256 * 1024
+AnswerQuestion = Callable[[Question], Awaitable[Answer]]
+
+
+class EnclaveLink:
+    """One connection to one enclave. Make it with `open_link`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._numbers = itertools.count(1)
+        self._calls: dict[int, asyncio.Queue[EnclaveMessage | None]] = {}
+        self._lost = False
+        self._receiver = asyncio.create_task(self._receive())
+
+    @property
+    def alive(self) -> bool:
+        """False once the connection broke."""
+        return not self._lost
+
+    async def ask(self, message: HostMessage) -> EnclaveMessage:
+        """Send a message that is answered at once. Raises: EnclaveRefused, EnclaveLost."""
+        return await self.run(message, _no_questions)
+
+    async def run(self, message: HostMessage, answer: AnswerQuestion) -> EnclaveMessage:
+        """Send a message and serve the enclave's questions until its final answer.
+
+        Raises: EnclaveRefused; EnclaveLost; whatever `answer` raises, after telling the enclave to forget the call.
+        """
+        call = next(self._numbers)
+        replies: asyncio.Queue[EnclaveMessage | None] = asyncio.Queue()
+        self._calls[call] = replies
+        try:
+            self._send(call, message)
+            while True:
+                reply = await replies.get()
+                if reply is None:
+                    raise EnclaveLost("enclave lost: its connection broke", hint="retry; the host starts it again")
+                if isinstance(reply, Refusal):
+                    raise EnclaveRefused(reply.reason)
+                if not isinstance(reply, GetState | GetParameter | GetRange):
+                    return reply
+                self._send(call, await self._answered(call, reply, answer))
+        finally:
+            del self._calls[call]
+
+    async def close(self) -> None:
+        """Close the connection; calls in flight fail."""
+        self._receiver.cancel()
+        await asyncio.gather(self._receiver, return_exceptions=True)
+        self._writer.close()
+
+    async def _answered(self, call: int, question: Question, answer: AnswerQuestion) -> Answer:
+        try:
+            return await answer(question)
+        except BaseException:
+            # Whatever happened (the peer's error, a cancelled call): the enclave must not keep the execution.
+            if self.alive:
+                self._send(call, Abandon())
+            raise
+
+    def _send(self, call: int, message: HostMessage) -> None:
+        if self._lost:
+            raise EnclaveLost("enclave lost: its connection broke", hint="retry; the host starts it again")
+        self._writer.write(wrap_frame(encode_message(call, message)))
+
+    async def _receive(self) -> None:
+        buffer = FrameBuffer()
+        try:
+            while chunk := await self._reader.read(_CHUNK_BYTES):
+                for frame in buffer.feed(chunk):
+                    call, message = decode_enclave_message(frame)
+                    if call in self._calls:
+                        self._calls[call].put_nowait(message)
+        except (OSError, MalformedInput):
+            pass  # the same as the end of the stream: the enclave cannot be understood any more
+        finally:
+            self._lost = True
+            for replies in self._calls.values():
+                replies.put_nowait(None)
+
+
+async def open_link(port: int) -> EnclaveLink:
+    """Connect to an enclave on 127.0.0.1. Raises: EnclaveLost."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError as error:
+        raise EnclaveLost(f"enclave not reachable on port {port}: {error.strerror or error}") from error
+    return EnclaveLink(reader, writer)
+
+
+async def _no_questions(question: Question) -> Answer:
+    raise MalformedInput(f"enclave asked {type(question).__name__} outside an execution", field="question")

@@ -1,0 +1,43 @@
+"""Serving an enclave's questions from a peer's simulation, and writing its result into it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cloister.contract.iterators import KeyValue, Page
+from cloister.contract.ledger import VALIDATION_PARAMETER
+from cloister.contract.server import PeerStub
+from cloister.wire.messages import Answer, GetRange, GetState, Question, Result, RowsAnswer, ValueAnswer
+
+
+async def answer_from_peer(stub: PeerStub, question: Question) -> Answer:
+    """What the peer says. Raises: PeerRefused, PeerLost."""
+    if isinstance(question, GetState):
+        return ValueAnswer(await stub.get_state(question.key) or None)
+    if isinstance(question, GetRange):
+        return await _rows(stub, question)
+    parameters = await stub.get_state_metadata(question.key)
+    return ValueAnswer(parameters.get(VALIDATION_PARAMETER) or None)
+
+
+async def write_result(stub: PeerStub, result: Result) -> None:
+    """Put an execution's writes, deletes, endorsement parameters and event into the peer's simulation."""
+    await asyncio.gather(
+        *(stub.put_state(key, value) for key, value in result.puts),
+        *(stub.delete_state(key) for key in result.deletes),
+        *(stub.put_state_metadata(key, VALIDATION_PARAMETER, value) for key, value in result.parameters),
+    )
+    if result.event_name:
+        stub.set_event(result.event_name, result.event_payload)
+
+
+async def _rows(stub: PeerStub, question: GetRange) -> RowsAnswer:
+    page: Page[KeyValue] = await stub.get_state_by_range(
+        question.start, question.end, page_size=question.limit, bookmark=question.bookmark
+    )
+    rows = [(row.key, row.value) for row in page.results]
+    bookmark = page.metadata.bookmark
+    while page.has_more and not question.limit:
+        page = await stub.next_state_page(page.id)
+        rows.extend((row.key, row.value) for row in page.results)
+    return RowsAnswer(tuple(rows), bookmark if question.limit else "")
