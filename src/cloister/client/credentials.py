@@ -1,0 +1,127 @@
+"""Whom a client seals to: the registry's word, appraised by the client's own policy.
+
+The registry is a bulletin board. Nothing it says is used before the evidence behind it has been appraised here and
+found to belong to the channel (genesis hash), the chaincode and the measurement that this client pins.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from dataclasses import dataclass
+
+from cloister.errors import MalformedInput, Refused
+from cloister.trusted.attest.appraise import Binding, Verdict, appraise, require_binding
+from cloister.trusted.attest.evidence import decode_endorsements, decode_evidence
+from cloister.trusted.attest.policy import AppraisalPolicy, ReferenceValues
+from cloister.trusted.chaincode.key_set import KeySetDescriptor, verify_descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What one client believes in. It comes from the client's own files, never from the channel.
+
+    genesis_hash: 32 bytes, header hash of block 0. measurements: accepted ones, 32 bytes each.
+    """
+
+    policy: AppraisalPolicy
+    genesis_hash: bytes
+    measurements: frozenset[bytes]
+    registry: str = "registry"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A verified key set and the verdict on the enclave that made it."""
+
+    descriptor: KeySetDescriptor
+    verdict: Verdict
+
+    @property
+    def protected_by_ledger_enclave(self) -> bool:
+        """False if the enclave follows no ledger enclave: then state can be rolled back by a peer."""
+        return bool(self.verdict.attested.ledger_measurement)
+
+
+def verify_credentials(answer: bytes, *, channel: str, chaincode: str, trust: Trust) -> Credentials:
+    """Verify the registry's answer to `get_key_set` (JSON).
+
+    Steps: 1 the definition is confidential and has a key set · 2 its measurement is pinned · 3 the maker's evidence
+    holds under the client's policy · 4 and belongs to this channel, chaincode and sequence · 5 the maker's attested key
+    signed the descriptor · 6 which says the same as the attested data.
+    Raises: Refused (reason: not-initialised, measurement, binding, descriptor, those of `appraise`); MalformedInput.
+    """
+    document = _parse(answer)
+    if not document["descriptor"]:  # 1
+        raise Refused(
+            f"chaincode {chaincode} is not initialised: no enclave has published its keys",
+            reason="not-initialised",
+            hint="run `cloister init` at each organisation",
+        )
+    measurement = _hex(document["version"], "version")
+    if measurement not in trust.measurements:  # 2
+        pinned = ", ".join(sorted(item.hex() for item in trust.measurements)) or "none"
+        raise Refused(
+            f"wrong measurement: expected {pinned}, the committed definition says {measurement.hex()}",
+            reason="measurement",
+            hint="compare with `cloister chaincode measure`; pin the new one only if you trust that code",
+        )
+    verdict = appraise(  # 3
+        decode_evidence(_base64(document["evidence"], "evidence")),
+        decode_endorsements(_base64(document["endorsements"], "endorsements")),
+        trust.policy,
+        ReferenceValues(chaincode=frozenset({measurement})),
+        now_s=int(time.time()),
+    )
+    sequence = _integer(document["sequence"])
+    require_binding(verdict, Binding(channel, trust.genesis_hash, chaincode, sequence, trust.registry))  # 4
+    descriptor = verify_descriptor(  # 5
+        _base64(document["descriptor"], "descriptor"),
+        signing_key=verdict.attested.signing_key,
+        maker=verdict.evidence_id,
+    )
+    claimed = (
+        descriptor.genesis_hash,
+        descriptor.channel,
+        descriptor.chaincode,
+        descriptor.sequence,
+        descriptor.measurement,
+        descriptor.key_set_id,
+    )
+    attested = verdict.attested
+    if claimed != (trust.genesis_hash, channel, chaincode, sequence, measurement, attested.key_set_id):  # 6
+        raise Refused("key set refused: it differs from its maker's evidence", reason="descriptor")
+    return Credentials(descriptor, verdict)
+
+
+def _parse(answer: bytes) -> dict[str, object]:
+    try:
+        document = json.loads(answer)
+    except (ValueError, RecursionError) as error:
+        raise MalformedInput("registry: answer is not JSON", field="registry") from error
+    names = ("sequence", "version", "descriptor", "evidence", "endorsements")
+    if not isinstance(document, dict) or any(name not in document for name in names):
+        raise MalformedInput("registry: answer is incomplete", field="registry")
+    return document
+
+
+def _base64(value: object, what: str) -> bytes:
+    try:
+        return base64.b64decode(str(value), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedInput(f"registry: {what}: not base64", field=what) from error
+
+
+def _hex(value: object, what: str) -> bytes:
+    try:
+        return bytes.fromhex(str(value))
+    except ValueError as error:
+        raise MalformedInput(f"registry: {what}: not hex", field=what) from error
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
+        raise MalformedInput("registry: sequence: not a positive number", field="sequence")
+    return value
