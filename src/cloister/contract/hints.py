@@ -75,10 +75,7 @@ def struct_fields(hint: type) -> tuple[StructField, ...]:
                 if field.init
             )
         if typing.is_typeddict(hint):
-            required: frozenset[str] = getattr(hint, "__required_keys__", frozenset())
-            return tuple(
-                StructField(name, field, name in required) for name, field in typing.get_type_hints(hint).items()
-            )
+            return _typed_dict_fields(hint)
         hints = typing.get_type_hints(hint.__init__)  # type: ignore[misc]
         parameters = list(inspect.signature(hint).parameters.values())
     except (NameError, TypeError, ValueError) as error:
@@ -129,6 +126,14 @@ def _check_container(hint: Any, container: type, seen: tuple[Any, ...]) -> None:
     for argument in arguments:
         if argument is not Ellipsis:
             check_hint(argument, seen)
+
+
+def _typed_dict_fields(hint: Any) -> tuple[StructField, ...]:
+    """The class's own list of required keys overlooks marks in annotations that are kept as text."""
+    marked = typing.get_type_hints(hint, include_extras=True)
+    required = {name for name in hint.__required_keys__ if typing.get_origin(marked[name]) is not typing.NotRequired}
+    required |= {name for name in marked if typing.get_origin(marked[name]) is typing.Required}
+    return tuple(StructField(name, field, name in required) for name, field in typing.get_type_hints(hint).items())
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:
