@@ -1,0 +1,114 @@
+"""What is measured into an enclave: nothing more than it should be. Run with -s to see the trusted code's size."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloister.trusted.attest.measurement import MeasuredModule, trusted_modules
+
+SOCKET_MODULE = "cloister.trusted.chaincode.serve"
+"""The one trusted module that may touch a socket."""
+FILE_MODULES = {
+    "cloister.trusted.attest.measurement",
+    "cloister.trusted.chaincode.__main__",
+    "cloister.trusted.chaincode.contract_image",
+    "cloister.contract.load",
+}
+"""Modules that read files while the enclave starts."""
+FORBIDDEN = {
+    "asyncio", "ctypes", "ftplib", "grpc", "h2", "http", "logging", "multiprocessing", "requests", "select", "smtplib",
+    "socketserver", "ssl", "subprocess", "telnetlib", "threading", "urllib", "xmlrpc", "yaml", "rich", "click",
+}  # fmt: skip
+PACKAGES = {"errors", "wire", "fabric", "trusted", "contract"}
+
+
+@pytest.fixture(scope="module")
+def modules() -> tuple[MeasuredModule, ...]:
+    return trusted_modules()
+
+
+def own(modules: tuple[MeasuredModule, ...]) -> list[MeasuredModule]:
+    return [module for module in modules if module.name.split(".")[0] == "cloister"]
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines that are neither blank, nor comment, nor docstring."""
+    source = path.read_text("utf-8")
+    documented: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            documented.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(source.splitlines(), start=1)
+    return sum(
+        1 for number, line in lines if line.strip() and not line.strip().startswith("#") and number not in documented
+    )
+
+
+def test_no_grpc_no_host_no_subprocess_no_network(modules: tuple[MeasuredModule, ...]) -> None:
+    for module in modules:
+        imported = {name.split(".")[0] for name in module.foreign}
+        assert not imported & FORBIDDEN, f"{module.name} imports {sorted(imported & FORBIDDEN)}"
+        assert not module.name.endswith("_grpc"), module.name
+
+
+def test_only_expected_packages_are_measured(modules: tuple[MeasuredModule, ...]) -> None:
+    names = [module.name for module in own(modules)]
+    unexpected = [name for name in names if name != "cloister" and name.split(".")[1] not in PACKAGES]
+    assert unexpected == []
+    assert not [name for name in names if name.startswith("cloister.contract.server")]
+
+
+def test_one_module_touches_a_socket_and_four_read_files(modules: tuple[MeasuredModule, ...]) -> None:
+    def importers(*wanted: str) -> set[str]:
+        return {item.name for item in own(modules) if {name.split(".")[0] for name in item.foreign} & set(wanted)}
+
+    assert importers("socket", "selectors") == {SOCKET_MODULE}
+    assert importers("pathlib", "io", "tempfile") == FILE_MODULES
+
+
+def test_no_assert_no_print_no_clock_in_trusted_code(modules: tuple[MeasuredModule, ...]) -> None:
+    for module in own(modules):
+        imported = {name.split(".")[0] for name in module.foreign}
+        assert not imported & {"time", "random", "secrets", "uuid"}, module.name
+        for node in ast.walk(ast.parse(module.path.read_bytes())):
+            assert not isinstance(node, ast.Assert), f"{module.name} line {node.lineno}: assert vanishes under -O"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"print", "eval", "exec"}, f"{module.name} line {node.lineno}"
+
+
+def test_the_closure_is_what_a_real_interpreter_loads() -> None:
+    """The syntax tree and the import system agree: nothing of ours is loaded that is not measured, and no gRPC at all."""
+    program = "import sys, cloister.trusted.chaincode.__main__; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    measured = {module.name for module in trusted_modules()}
+    ours = {name for name in loaded if name.split(".")[0] in {"cloister", "fabric_protos"}}
+    assert ours <= measured | {"cloister.trusted.chaincode.__main__"}
+    assert not {name.split(".")[0] for name in loaded} & {"grpc", "asyncio", "subprocess", "ssl", "logging", "h2"}
+
+
+def test_a_stray_import_would_be_found(tmp_path: Path) -> None:
+    """The attack's twin: the same computation does see gRPC where it is imported."""
+    names = {module.name: module for module in trusted_modules("cloister.contract.server.server")}
+    assert "grpc" in {name.split(".")[0] for name in names["cloister.contract.server.server"].foreign}
+
+
+def test_size_of_the_trusted_code_is_told(
+    modules: tuple[MeasuredModule, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = {module.name: lines_of_code(module.path) for module in own(modules)}
+    by_package: dict[str, int] = {}
+    for name, size in sizes.items():
+        package = (
+            ".".join(name.split(".")[1:3]) if name.startswith("cloister.trusted.") else (name.split(".") + [""])[1]
+        )
+        by_package[package] = by_package.get(package, 0) + size
+    with capsys.disabled():
+        total = sum(sizes.values())
+        parts = ", ".join(f"{package or 'root'} {size}" for package, size in sorted(by_package.items()))
+        print(f"\ntrusted code: {len(sizes)} modules, {total} lines without comments and docstrings ({parts})")
+    assert total < 5000
