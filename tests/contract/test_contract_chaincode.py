@@ -261,7 +261,7 @@ class Hooked(Contract):
             raise TransactionError("spoiled after")
 
     def UnknownTransaction(self, ctx) -> str:  # type: ignore[no-untyped-def]  # noqa: N802, ANN001
-        return "unknown " + ctx.get_stub().get_function_and_parameters()[0]
+        return f"unknown {ctx.get_stub().get_function_and_parameters()[0]}"
 
     def run(self, ctx: Journal, text: str) -> str:
         ctx.entries.append("run")
@@ -335,7 +335,7 @@ class GreedyHook(Contract):
         ([Unresolved()], "Unresolved.f: type of parameter 'key' cannot be resolved: name 'Missing' is not defined"),
         ([BadHook()], "BadHook.BeforeTransaction: expected a function, got str"),
         ([GreedyHook()], "GreedyHook.BeforeTransaction: it may take the context, nothing else"),
-        ([Assets], "not a contract: expected an instance of cloister.contract.Contract, got type"),
+        ([Assets], "not a contract: expected an instance of cloister.contract.Contract, got a class"),
     ],
 )
 def test_contracts_that_cannot_be_served_are_refused_at_once(contracts: list[Any], message: str) -> None:

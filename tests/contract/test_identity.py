@@ -20,18 +20,35 @@ from support.memory_ledger import MemoryLedger
 _KEY = ec.generate_private_key(ec.SECP256R1())
 
 
-def make_certificate(attributes: bytes | None = None) -> x509.Certificate:
-    # fabric-ca's order: C, ST, O, OU, CN
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
-            x509.NameAttribute(NameOID.STATE_OR_PROVINCE_NAME, "North Carolina"),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Hyper, ledger"),
-            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "client"),
-            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "org1"),
-            x509.NameAttribute(NameOID.COMMON_NAME, "#user1"),
-        ]
-    )
+# fabric-ca's order of names.
+FABRIC_CA_SUBJECT = (
+    (NameOID.COUNTRY_NAME, "US"),
+    (NameOID.STATE_OR_PROVINCE_NAME, "North Carolina"),
+    (NameOID.ORGANIZATION_NAME, "Hyper, ledger"),
+    (NameOID.ORGANIZATIONAL_UNIT_NAME, "client"),
+    (NameOID.ORGANIZATIONAL_UNIT_NAME, "org1"),
+    (NameOID.COMMON_NAME, "#user1"),
+)
+ODD_SUBJECT = (
+    (NameOID.COMMON_NAME, "first"),
+    (NameOID.SERIAL_NUMBER, "ser"),
+    (NameOID.POSTAL_CODE, "pc"),
+    (NameOID.STREET_ADDRESS, "st"),
+    (NameOID.STATE_OR_PROVINCE_NAME, "prov"),
+    (NameOID.LOCALITY_NAME, "loc"),
+    (NameOID.ORGANIZATIONAL_UNIT_NAME, "ou1"),
+    (NameOID.ORGANIZATION_NAME, "o"),
+    (NameOID.ORGANIZATIONAL_UNIT_NAME, "ou2"),
+    (NameOID.COUNTRY_NAME, "US"),
+    (NameOID.EMAIL_ADDRESS, "e@x"),
+    (NameOID.COMMON_NAME, " second "),
+)
+
+
+def make_certificate(
+    attributes: bytes | None = None, names: tuple[tuple[x509.ObjectIdentifier, str], ...] = FABRIC_CA_SUBJECT
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in names])
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca.org1")])
     start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     builder = (
@@ -63,10 +80,17 @@ def test_the_caller_is_who_signed_the_proposal() -> None:
     assert base64.b64decode(identity.get_id()) == certificate.public_bytes(Encoding.DER)
 
 
-def test_the_distinguished_id_is_that_of_go() -> None:
-    # Printed by fabric-chaincode-go's getDN for the same names.
-    expected = r"x509::CN=\#user1,ST=North Carolina,OU=client+OU=org1,O=Hyper\, ledger,C=US::CN=ca.org1"
-    assert base64.b64decode(identity_of(make_certificate()).get_distinguished_id()).decode() == expected
+@pytest.mark.parametrize(
+    ("names", "subject"),
+    [
+        (FABRIC_CA_SUBJECT, r"CN=\#user1,OU=client+OU=org1,O=Hyper\, ledger,ST=North Carolina,C=US"),
+        (ODD_SUBJECT, r"SERIALNUMBER=ser,CN=\ second\ ,OU=ou1+OU=ou2,O=o,POSTALCODE=pc,STREET=st,L=loc,ST=prov,C=US"),
+    ],
+)
+def test_the_distinguished_id_is_that_of_go(names: tuple[tuple[x509.ObjectIdentifier, str], ...], subject: str) -> None:
+    """The expected names were printed by fabric-chaincode-go's cid.GetID, built with Go 1.26, for such certificates."""
+    identity = identity_of(make_certificate(names=names))
+    assert base64.b64decode(identity.get_distinguished_id()).decode() == f"x509::{subject}::CN=ca.org1"
 
 
 def test_attributes_come_from_the_ca_s_extension() -> None:

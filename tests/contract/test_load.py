@@ -50,9 +50,8 @@ def test_a_class_can_be_named(directory: Path) -> None:
 
 
 def test_several_contracts_are_served_together_the_first_by_default(directory: Path) -> None:
-    chaincode = load_contract(
-        write(directory, ONE + "class Two(Contract):\n    def f(self) -> str:\n        return '2'\n")
-    )
+    second = "class Two(Contract):\n    def f(self) -> str:\n        return '2'\n"
+    chaincode = load_contract(write(directory, ONE + second))
     assert chaincode.DefaultContract == "One"
     assert call(chaincode, "Two:f").payload == b"2"
 

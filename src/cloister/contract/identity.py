@@ -114,12 +114,12 @@ def _parse_attributes(encoded: bytes) -> Mapping[str, str]:
 # Attribute types that Go's crypto/x509/pkix keeps apart, in the order in which it writes them back.
 _GO_ORDER: tuple[tuple[ObjectIdentifier, str], ...] = (
     (NameOID.COUNTRY_NAME, "C"),
-    (NameOID.ORGANIZATION_NAME, "O"),
-    (NameOID.ORGANIZATIONAL_UNIT_NAME, "OU"),
-    (NameOID.LOCALITY_NAME, "L"),
     (NameOID.STATE_OR_PROVINCE_NAME, "ST"),
+    (NameOID.LOCALITY_NAME, "L"),
     (NameOID.STREET_ADDRESS, "STREET"),
     (NameOID.POSTAL_CODE, "POSTALCODE"),
+    (NameOID.ORGANIZATION_NAME, "O"),
+    (NameOID.ORGANIZATIONAL_UNIT_NAME, "OU"),
     (NameOID.COMMON_NAME, "CN"),
     (NameOID.SERIAL_NUMBER, "SERIALNUMBER"),
 )

@@ -61,8 +61,9 @@ def register_contract(contract: ContractInterface) -> RegisteredContract:
     Raises: ContractInvalid, naming contract and function.
     """
     if not isinstance(contract, ContractInterface):
+        got = "a class" if isinstance(contract, type) else type(contract).__name__
         raise ContractInvalid(
-            f"not a contract: expected an instance of cloister.contract.Contract, got {type(contract).__name__}",
+            f"not a contract: expected an instance of cloister.contract.Contract, got {got}",
             hint="import Contract from cloister.contract, and pass an instance, not the class",
         )
     name = contract.get_name() or type(contract).__name__
