@@ -55,7 +55,7 @@ class RegisteredContract:
             await self.after.call_with(context, [value] * len(self.after.parameters))
 
 
-def register_contract(contract: ContractInterface) -> RegisteredContract:
+def register_contract(contract: object) -> RegisteredContract:
     """Read a contract's class.
 
     Raises: ContractInvalid, naming contract and function.
