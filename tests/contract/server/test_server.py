@@ -50,7 +50,7 @@ class Store(Contract):
     async def get(self, ctx: TransactionContext, key: str) -> bytes:
         return await ctx.get_stub().get_state(key)
 
-    async def list(self, ctx: TransactionContext) -> list[str]:
+    async def names(self, ctx: TransactionContext) -> list[str]:
         return [item.key async for item in await ctx.get_stub().get_state_by_range("", "")]
 
     async def together(self, ctx: TransactionContext, keys: int) -> int:
@@ -126,7 +126,7 @@ async def test_every_kind_of_request_is_understood_by_a_peer(start: Start) -> No
 async def test_more_results_than_a_page_come_completely_and_the_query_is_closed(start: Start, count: int) -> None:
     ledger = MemoryLedger({("", f"k{number:04}"): b"v" for number in range(count)})
     async with SimulatedPeer((await start()).address, ledger) as peer:
-        response, _ = await peer.run("1", ["list"])
+        response, _ = await peer.run("1", ["names"])
         assert response.payload.count(b"k") == count
         assert peer.requests[-1].type == Message.QUERY_STATE_CLOSE
 
@@ -233,7 +233,7 @@ async def test_a_stub_is_dead_after_its_call(start: Start) -> None:
 async def test_a_request_given_up_does_not_mix_its_answer_into_the_next(start: Start) -> None:
     async def handler(peer: PeerStub) -> Response:
         asked = asyncio.ensure_future(peer.get_state("slow"))
-        done, _ = await asyncio.wait([asked], timeout=0.05)
+        await asyncio.wait([asked], timeout=0.05)
         asked.cancel()
         try:
             return success(await peer.get_state("next"))
@@ -271,9 +271,10 @@ async def test_a_graceful_stop_finishes_calls_in_flight_and_refuses_new_ones(sta
 
 
 async def test_a_stop_cuts_off_calls_that_outlast_the_grace(start: Start) -> None:
-    cut = asyncio.Event()
+    started, cut = asyncio.Event(), asyncio.Event()
 
     async def handler(_peer: PeerStub) -> Response:
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -283,8 +284,7 @@ async def test_a_stop_cuts_off_calls_that_outlast_the_grace(start: Start) -> Non
     server = await start(handler)
     async with SimulatedPeer(server.address, MemoryLedger()) as peer:
         await peer.start_call("1", [])
-        while not any(session.calls for session in server._sessions):
-            await asyncio.sleep(0.001)
+        await started.wait()
         await server.stop(0)
     assert cut.is_set()
 
@@ -293,29 +293,25 @@ async def test_a_stop_cuts_off_calls_that_outlast_the_grace(start: Start) -> Non
 @given(frame=st.binary(min_size=1))
 async def test_malformed_frames_end_their_stream_and_nothing_else(start: Start, frame: bytes) -> None:
     server = await start()
-    async with (
-        SimulatedPeer(server.address, MemoryLedger()) as peer,
-        SimulatedPeer(server.address, MemoryLedger()) as bad,
-    ):
+    good = SimulatedPeer(server.address, MemoryLedger())
+    bad = SimulatedPeer(server.address, MemoryLedger())
+    async with good as peer, bad:
         await bad.call.write(frame)
-        await bad.call.write(
-            Message(type=Message.REGISTERED).SerializeToString()
-        )  # not allowed now, whatever came first
+        await bad.send(type=Message.REGISTERED)  # not allowed any more, whatever came before
         with pytest.raises(grpc.RpcError):
-            while True:
-                await bad.receive()
+            await bad.receive()
         assert (await peer.run("1", ["put", "k", "v"]))[0].status == 200
 
 
 async def test_a_nonsense_answer_fails_its_call_alone(start: Start) -> None:
     async with SimulatedPeer((await start()).address, MemoryLedger()) as peer:
-        await peer.start_call("1", ["list"])
+        await peer.start_call("1", ["names"])
         await peer.receive()
         await peer.send(type=Message.RESPONSE, channel_id="channel", txid="1", payload=b"\xff")
         completed = await peer.receive()
         assert b"peer sent no valid query response" in completed.payload
         results = shim.QueryResponse(results=[shim.QueryResultBytes(resultBytes=b"\xff")])
-        await peer.start_call("2", ["list"])
+        await peer.start_call("2", ["names"])
         await peer.receive()
         await peer.send(type=Message.RESPONSE, channel_id="channel", txid="2", payload=results.SerializeToString())
         assert b"peer sent no valid query result" in (await peer.receive()).payload

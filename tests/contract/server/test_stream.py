@@ -39,11 +39,11 @@ def test_registration_names_the_chaincode_and_ends_ready() -> None:
     message = Kind.FromString(machine.register())
     assert message.type == Kind.REGISTER
     assert chaincode_pb2.ChaincodeID.FromString(message.payload).name == "label:hash"
-    assert machine.state is State.CREATED
-    assert machine.receive(frame(Kind.REGISTERED)) is None
-    assert machine.state is State.ESTABLISHED
-    assert machine.receive(frame(Kind.READY)) is None
-    assert machine.state is State.READY
+    states = [machine.state]
+    for kind in (Kind.REGISTERED, Kind.READY):
+        assert machine.receive(frame(kind)) is None
+        states.append(machine.state)
+    assert states == [State.CREATED, State.ESTABLISHED, State.READY]
 
 
 @pytest.mark.parametrize("kind", set(Kind.Type.values()) - {Kind.REGISTERED, Kind.KEEPALIVE})
