@@ -1,0 +1,208 @@
+"""What is where in a network's folder, and what is written down about it (`network.json`)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cloister.errors import EnvironmentFailed
+
+from .errors import NetworkNotThere
+from .options import NetworkOptions
+
+DESCRIPTION = "network.json"
+ORDERER_DOMAIN = "example.com"
+ORDERER_MSP = "OrdererMSP"
+USERS = 3
+"""Client identities per organisation beside the administrator."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserFiles:
+    """PEM files of one client identity."""
+
+    msp_id: str
+    name: str
+    cert_path: Path
+    key_path: Path
+    msp_folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """A peer organisation with one peer. Endpoints are host:port on loopback."""
+
+    name: str
+    msp_id: str
+    domain: str
+    peer_port: int
+    chaincode_port: int
+    folder: Path
+    crypto: Path
+
+    @property
+    def peer_endpoint(self) -> str:
+        """host:port of the peer."""
+        return f"127.0.0.1:{self.peer_port}"
+
+    @property
+    def peer_host(self) -> str:
+        """The name in the peer's TLS certificate."""
+        return f"peer0.{self.domain}"
+
+    @property
+    def peer_crypto(self) -> Path:
+        """Folder with the peer's msp and tls folders."""
+        return self.crypto / "peers" / self.peer_host
+
+    @property
+    def tls_ca_path(self) -> Path:
+        """Certificate of the organisation's TLS CA."""
+        return self.crypto / "tlsca" / f"tlsca.{self.domain}-cert.pem"
+
+    def user(self, name: str) -> UserFiles:
+        """A client identity: Admin, User1 … User3. Raises: NetworkNotThere if there is no such user."""
+        folder = self.crypto / "users" / f"{name}@{self.domain}" / "msp"
+        certificate = folder / "signcerts" / f"{name}@{self.domain}-cert.pem"
+        if not certificate.is_file():
+            raise NetworkNotThere(f"{self.name} has no user {name}", hint="expected Admin, User1, User2 or User3")
+        return UserFiles(self.msp_id, name, certificate, folder / "keystore" / "priv_sk", folder)
+
+    @property
+    def admin(self) -> UserFiles:
+        """The organisation's administrator."""
+        return self.user("Admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Orderer:
+    """The one Raft orderer."""
+
+    port: int
+    admin_port: int
+    cluster_port: int
+    crypto: Path
+
+    @property
+    def endpoint(self) -> str:
+        """host:port of the orderer."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def host(self) -> str:
+        """The name in the orderer's TLS certificate."""
+        return f"orderer.{ORDERER_DOMAIN}"
+
+    @property
+    def node_crypto(self) -> Path:
+        """Folder with the orderer's msp and tls folders."""
+        return self.crypto / "orderers" / self.host
+
+    @property
+    def tls_ca_path(self) -> Path:
+        """Certificate of the orderer organisation's TLS CA."""
+        return self.crypto / "tlsca" / f"tlsca.{ORDERER_DOMAIN}-cert.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A network's folder, options and ports."""
+
+    folder: Path
+    options: NetworkOptions
+    orderer: Orderer
+    organisations: tuple[Organisation, ...]
+
+    @property
+    def genesis_block(self) -> Path:
+        """The channel's block 0."""
+        return self.folder / "genesis.block"
+
+    @property
+    def core(self) -> Path:
+        """FABRIC_CFG_PATH for the peer CLI."""
+        return self.folder / "core"
+
+    def ports(self) -> dict[str, int]:
+        """Every port that the network listens on, by what it is for."""
+        found = {"orderer": self.orderer.port, "orderer admin": self.orderer.admin_port}
+        for organisation in self.organisations:
+            found[f"{organisation.name} peer"] = organisation.peer_port
+            found[f"{organisation.name} chaincode"] = organisation.chaincode_port
+        return found
+
+
+def make_layout(folder: Path, options: NetworkOptions, ports: list[int]) -> Layout:
+    """A layout with these ports: three for the orderer, then two for each organisation."""
+    folder = folder.resolve()
+    crypto = folder / "crypto"
+    orderer = Orderer(ports[0], ports[1], ports[2], crypto / "ordererOrganizations" / ORDERER_DOMAIN)
+    organisations = tuple(
+        Organisation(
+            name=f"org{number}",
+            msp_id=f"Org{number}MSP",
+            domain=f"org{number}.example.com",
+            peer_port=ports[1 + 2 * number],
+            chaincode_port=ports[2 + 2 * number],
+            folder=folder / f"org{number}",
+            crypto=crypto / "peerOrganizations" / f"org{number}.example.com",
+        )
+        for number in range(1, options.organisations + 1)
+    )
+    return Layout(folder, options, orderer, organisations)
+
+
+def write_description(layout: Layout, *, binaries: Path, fabric_version: str) -> None:
+    """Write `network.json`: everything a program needs to use the network."""
+    orderer = layout.orderer
+    ports = [orderer.port, orderer.admin_port, orderer.cluster_port]
+    for organisation in layout.organisations:
+        ports += [organisation.peer_port, organisation.chaincode_port]
+    document = {
+        "purpose": "development and tests only",
+        "channel": layout.options.channel,
+        "options": asdict(layout.options),
+        "ports": ports,
+        "binaries": str(binaries),
+        "fabric_version": fabric_version,
+        "genesis_block": str(layout.genesis_block),
+        "orderer": {
+            "msp_id": ORDERER_MSP,
+            "endpoint": orderer.endpoint,
+            "tls_ca": str(orderer.tls_ca_path),
+            "tls_name": orderer.host,
+        },
+        "organisations": [_describe(organisation) for organisation in layout.organisations],
+    }
+    (layout.folder / DESCRIPTION).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+
+
+def load_layout(folder: Path) -> Layout:
+    """Read `network.json`. Raises: NetworkNotThere, EnvironmentFailed."""
+    path = folder / DESCRIPTION
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        return make_layout(folder, NetworkOptions(**document["options"]), list(document["ports"]))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NetworkNotThere(
+            f"no network in {folder}", hint="start one with `cloister network up --dir DIR`"
+        ) from error
+    except OSError as error:
+        raise EnvironmentFailed(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise NetworkNotThere(f"{path} is damaged", hint="remove the folder and start a new network") from error
+
+
+def _describe(organisation: Organisation) -> dict[str, object]:
+    users = [organisation.user(name) for name in ("Admin", *(f"User{number}" for number in range(1, USERS + 1)))]
+    return {
+        "name": organisation.name,
+        "msp_id": organisation.msp_id,
+        "peer": organisation.peer_endpoint,
+        "tls_ca": str(organisation.tls_ca_path),
+        "tls_name": organisation.peer_host,
+        "connection_profile": str(organisation.folder / "connection.json"),
+        "environment": str(organisation.folder / "peer.env"),
+        "users": {user.name: {"cert": str(user.cert_path), "key": str(user.key_path)} for user in users},
+    }
