@@ -76,9 +76,6 @@ def _parse_text(text: str, hint: Any) -> Any:
     if typing.get_origin(hint) is typing.Literal or (isinstance(hint, type) and issubclass(hint, enum.Enum)):
         choices = _choices(hint)
         return choices[text] if text in choices else from_json(_load_json(text, hint), hint)
-    container = container_of(hint)
-    if container is not None and not text:
-        return container()
     return from_json(_load_json(text, hint), hint)
 
 

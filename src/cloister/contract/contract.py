@@ -71,7 +71,7 @@ class Contract(ContractInterface):
     """
 
     Name: str = ""
-    Info: InfoMetadata | None = None
+    Info: Any = None
     UnknownTransaction: Any = None
     BeforeTransaction: Any = None
     AfterTransaction: Any = None
@@ -82,10 +82,13 @@ class Contract(ContractInterface):
     peer can then read those key names; values stay sealed. Without effect in plain chaincode."""
 
     def __init__(self) -> None:
-        """Subclasses need not call it."""
+        """Give the contract an InfoMetadata of its own to fill in; a subclass without that need may omit it."""
+        if self.Info is None:
+            self.Info = InfoMetadata()
 
     def get_info(self) -> InfoMetadata:
-        return self.Info if self.Info is not None else InfoMetadata()
+        info: InfoMetadata = self.Info if self.Info is not None else InfoMetadata()
+        return info
 
     def get_unknown_transaction(self) -> Any:
         return self.UnknownTransaction
