@@ -28,7 +28,7 @@ class NetworkOptions:
             raise UsageError(f"organisations: expected 1 to {MAX_ORGANISATIONS}, got {self.organisations}")
         if not re.fullmatch(r"[a-z][a-z0-9.-]{0,248}", self.channel):
             raise UsageError(
-                f"channel: expected lower-case letters, digits, dots and dashes, beginning with a letter, got {self.channel!r}"
+                f"channel: expected lower-case letters, digits, dots, dashes, first a letter, got {self.channel!r}"
             )
         if not re.fullmatch(r"[0-9]+(\.[0-9]+)?(ms|s|m)", self.batch_timeout):
             raise UsageError(f"batch timeout: expected a duration such as 200ms or 2s, got {self.batch_timeout!r}")
