@@ -1,0 +1,80 @@
+"""Blocks: header hash, data hash, transactions, metadata.
+
+Trust level: pure, measured into enclaves. Nothing is verified here; `data_hash_matches` is a question to be asked.
+Source: Fabric 2.5.9 protoutil/blockutils.go. The header hash is SHA-256 over DER SEQUENCE { INTEGER number, OCTET
+STRING previous hash, OCTET STRING data hash }, whatever hash the channel's configuration names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from fabric_protos.common import common_pb2
+from google.protobuf.message import DecodeError
+
+from cloister.errors import MalformedInput
+
+_SEQUENCE, _INTEGER, _OCTET_STRING = 0x30, 0x02, 0x04
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block. `transactions` are serialised envelopes; `metadata` is indexed by BlockMetadataIndex."""
+
+    number: int
+    previous_hash: bytes
+    data_hash: bytes
+    transactions: tuple[bytes, ...]
+    metadata: tuple[bytes, ...]
+
+    @property
+    def header_hash(self) -> bytes:
+        """32 bytes: what the next block's previous hash must be."""
+        return hashlib.sha256(encode_header(self.number, self.previous_hash, self.data_hash)).digest()
+
+    @property
+    def data_hash_matches(self) -> bool:
+        """Whether the transactions are those that the header commits to."""
+        return compute_data_hash(self.transactions) == self.data_hash
+
+
+def parse_block(encoded: bytes) -> Block:
+    """Parse a serialised `common.Block`. Raises: MalformedInput, and nothing else, for any bytes."""
+    block = common_pb2.Block()
+    try:
+        block.ParseFromString(encoded)
+    except DecodeError as error:
+        raise MalformedInput("not a block", field="block") from error
+    if not block.HasField("header"):
+        raise MalformedInput("block: no header", field="header")
+    return Block(
+        number=block.header.number,
+        previous_hash=block.header.previous_hash,
+        data_hash=block.header.data_hash,
+        transactions=tuple(block.data.data),
+        metadata=tuple(block.metadata.metadata),
+    )
+
+
+def compute_data_hash(transactions: tuple[bytes, ...]) -> bytes:
+    """SHA-256 over the transactions one after the other, without lengths: their boundaries are not protected."""
+    digest = hashlib.sha256()
+    for transaction in transactions:
+        digest.update(transaction)
+    return digest.digest()
+
+
+def encode_header(number: int, previous_hash: bytes, data_hash: bytes) -> bytes:
+    """The DER encoding that is hashed and signed. `number` is unsigned, 64 bits."""
+    integer = number.to_bytes(number.bit_length() // 8 + 1, "big")  # a leading zero byte where the top bit is set
+    body = b"".join((_der(_INTEGER, integer), _der(_OCTET_STRING, previous_hash), _der(_OCTET_STRING, data_hash)))
+    return _der(_SEQUENCE, body)
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    if length < 0x80:
+        return bytes((tag, length)) + content
+    encoded = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(encoded))) + encoded + content

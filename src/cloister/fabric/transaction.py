@@ -1,0 +1,212 @@
+"""Endorsed transactions: what an envelope of type ENDORSER_TRANSACTION carries, down to the read/write set.
+
+Trust level: pure, measured into enclaves. Nothing is verified here but well-formedness.
+Sources: Fabric 2.5.9 protoutil/txutils.go, fabric-protos peer/transaction.proto, ledger/rwset/*.proto. Presence
+matters: a `Version` that is present and empty is height (0, 0); an absent one means "the key did not exist".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fabric_protos.common import common_pb2
+from fabric_protos.ledger.rwset import rwset_pb2
+from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
+from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_response_pb2, transaction_pb2
+from google.protobuf.message import DecodeError
+
+from cloister.errors import MalformedInput
+
+VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Height of a key's last write: block number and index of the transaction in it."""
+
+    block: int
+    transaction: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRead:
+    """A public read; `version` None if the key was absent."""
+
+    key: str
+    version: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWrite:
+    """A public write or delete."""
+
+    key: str
+    is_delete: bool
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMetadataWrite:
+    """A key's whole new metadata: (name, value) entries."""
+
+    key: str
+    entries: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RangeQuery:
+    """A range query's bounds and, if recorded raw, what it read; `merkle` tells that only a summary was kept."""
+
+    start: str
+    end: str
+    exhausted: bool
+    reads: tuple[KeyRead, ...]
+    merkle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceRwset:
+    """One namespace's public reads and writes, in the order recorded; `collections` are names of hashed collections."""
+
+    namespace: str
+    reads: tuple[KeyRead, ...]
+    ranges: tuple[RangeQuery, ...]
+    writes: tuple[KeyWrite, ...]
+    metadata_writes: tuple[KeyMetadataWrite, ...]
+    collections: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Endorsement:
+    """`endorser` is a serialised identity; it signed proposal response payload + endorser."""
+
+    endorser: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChaincodeAction:
+    """What the endorsers signed: response, event (name, payload) or None, chaincode, read/write sets."""
+
+    proposal_hash: bytes
+    status: int
+    message: str
+    payload: bytes
+    event: tuple[str, bytes] | None
+    chaincode: str
+    chaincode_version: str
+    namespaces: tuple[NamespaceRwset, ...]
+
+    def namespace(self, name: str) -> NamespaceRwset | None:
+        """The read/write set of one namespace.
+
+        Raises: MalformedInput if the namespace stands there twice.
+        """
+        found = [item for item in self.namespaces if item.namespace == name]
+        if len(found) > 1:
+            raise MalformedInput("read/write set: a namespace stands there twice", field="results")
+        return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class EndorsedTransaction:
+    """An envelope of an endorsed transaction. `signature` is empty as long as the client has not signed."""
+
+    channel: str
+    transaction_id: str
+    creator: bytes
+    nonce: bytes
+    signature: bytes
+    chaincode_proposal_payload: bytes
+    proposal_response_payload: bytes
+    action: ChaincodeAction
+    endorsements: tuple[Endorsement, ...]
+
+
+def parse_endorsed_transaction(envelope: bytes) -> EndorsedTransaction:
+    """Parse a serialised `common.Envelope`. Raises: MalformedInput, and nothing else, for any bytes."""
+    outer = _decode(common_pb2.Envelope(), envelope, "envelope")
+    payload = _decode(common_pb2.Payload(), outer.payload, "payload")
+    header = _decode(common_pb2.ChannelHeader(), payload.header.channel_header, "channel header")
+    if header.type != common_pb2.ENDORSER_TRANSACTION:
+        raise MalformedInput("envelope: not an endorsed transaction", field="type")
+    signature_header = _decode(common_pb2.SignatureHeader(), payload.header.signature_header, "signature header")
+    transaction = _decode(transaction_pb2.Transaction(), payload.data, "transaction")
+    if len(transaction.actions) != 1:
+        raise MalformedInput("transaction: expected exactly one action", field="actions")
+    action_payload = _decode(
+        transaction_pb2.ChaincodeActionPayload(), transaction.actions[0].payload, "chaincode action payload"
+    )
+    endorsed = action_payload.action
+    return EndorsedTransaction(
+        channel=header.channel_id,
+        transaction_id=header.tx_id,
+        creator=signature_header.creator,
+        nonce=signature_header.nonce,
+        signature=outer.signature,
+        chaincode_proposal_payload=action_payload.chaincode_proposal_payload,
+        proposal_response_payload=endorsed.proposal_response_payload,
+        action=parse_proposal_response_payload(endorsed.proposal_response_payload),
+        endorsements=tuple(Endorsement(item.endorser, item.signature) for item in endorsed.endorsements),
+    )
+
+
+def parse_proposal_response_payload(encoded: bytes) -> ChaincodeAction:
+    """Parse a `protos.ProposalResponsePayload` down to its read/write sets. Raises: MalformedInput."""
+    payload = _decode(proposal_response_pb2.ProposalResponsePayload(), encoded, "proposal response payload")
+    action = _decode(proposal_pb2.ChaincodeAction(), payload.extension, "chaincode action")
+    event = None
+    if action.events:
+        parsed = _decode(chaincode_event_pb2.ChaincodeEvent(), action.events, "chaincode event")
+        event = (parsed.event_name, parsed.payload)
+    results = _decode(rwset_pb2.TxReadWriteSet(), action.results, "read/write set")
+    return ChaincodeAction(
+        proposal_hash=payload.proposal_hash,
+        status=action.response.status,
+        message=action.response.message,
+        payload=action.response.payload,
+        event=event,
+        chaincode=action.chaincode_id.name,
+        chaincode_version=action.chaincode_id.version,
+        namespaces=tuple(_namespace(item) for item in results.ns_rwset),
+    )
+
+
+def _namespace(item: Any) -> NamespaceRwset:
+    rwset = _decode(kv_rwset_pb2.KVRWSet(), item.rwset, "namespace read/write set")
+    return NamespaceRwset(
+        namespace=item.namespace,
+        reads=tuple(_read(read) for read in rwset.reads),
+        ranges=tuple(_range(query) for query in rwset.range_queries_info),
+        writes=tuple(KeyWrite(write.key, write.is_delete, write.value) for write in rwset.writes),
+        metadata_writes=tuple(
+            KeyMetadataWrite(write.key, tuple((entry.name, entry.value) for entry in write.entries))
+            for write in rwset.metadata_writes
+        ),
+        collections=tuple(collection.collection_name for collection in item.collection_hashed_rwset),
+    )
+
+
+def _read(read: Any) -> KeyRead:
+    version = Version(read.version.block_num, read.version.tx_num) if read.HasField("version") else None
+    return KeyRead(read.key, version)
+
+
+def _range(query: Any) -> RangeQuery:
+    return RangeQuery(
+        start=query.start_key,
+        end=query.end_key,
+        exhausted=query.itr_exhausted,
+        reads=tuple(_read(read) for read in query.raw_reads.kv_reads),
+        merkle=query.HasField("reads_merkle_hashes"),
+    )
+
+
+def _decode(message: Any, encoded: bytes, what: str) -> Any:
+    """Fill a fresh message of the generated (untyped) code from bytes."""
+    try:
+        message.ParseFromString(encoded)
+    except DecodeError as error:
+        raise MalformedInput(f"not a {what}", field=what) from error
+    return message
