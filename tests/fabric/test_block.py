@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 
 import pytest
@@ -22,7 +23,7 @@ def test_header_bytes_of_the_smallest_header() -> None:
 
 
 def test_header_bytes_of_the_largest_number() -> None:
-    """Origin: executed with Fabric 2.5.9, number 2^64 - 1, hashes 32 × 01 and 32 × 02."""
+    """Origin: executed with Fabric 2.5.9, number 2^64 - 1, hashes 01 32 times and 02 32 times."""
     encoded = encode_header(2**64 - 1, b"\1" * 32, b"\2" * 32)
     assert encoded.hex().startswith("304f020900ffffffffffffffff0420")
     assert hashlib.sha256(encoded).hexdigest() == "04ef0f8d995f7f46582885653b0c2a342bda707322a5e29aed1a267dea42711d"
@@ -30,10 +31,8 @@ def test_header_bytes_of_the_largest_number() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_parse_or_are_refused(encoded: bytes) -> None:
-    try:
+    with contextlib.suppress(MalformedInput):
         parse_block(encoded)
-    except MalformedInput:
-        pass
 
 
 def test_a_block_without_header_is_refused() -> None:

@@ -195,7 +195,6 @@ class Network:
                 folder=self._orderer_folder,
                 name="orderer",
                 environment={"FABRIC_CFG_PATH": str(self._orderer_folder), "FABRIC_LOGGING_SPEC": "info"},
-                stays=str(self._orderer_folder),
             )
         for organisation in self.organisations:
             if running_pid(self._peer_folder(organisation), "peer") is None:
@@ -212,7 +211,6 @@ class Network:
             folder=folder,
             name="peer",
             environment={"FABRIC_CFG_PATH": str(folder), "FABRIC_LOGGING_SPEC": "info"},
-            stays=str(folder),
         )
 
     def _join(self) -> None:

@@ -18,32 +18,35 @@ POLL_S = 0.01
 _TAIL_BYTES = 4000
 
 
-def start_detached(
-    command: list[str], *, folder: Path, name: str, environment: Mapping[str, str], stays: str
-) -> subprocess.Popen[bytes]:
-    """Start a program in its own session; output goes to FOLDER/NAME.log, its pid to FOLDER/NAME.pid.
+def start_detached(command: list[str], *, folder: Path, name: str, environment: Mapping[str, str]) -> int:
+    """Start a program in its own session; output goes to FOLDER/NAME.log, its pid to FOLDER/NAME.pid. Returns the pid.
 
-    `stays` is an argument by which the process is recognised later (its configuration folder).
+    Spawned, not held as a `subprocess.Popen`: the process is to outlive this program.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
+    log = str(folder / f"{name}.log")
+    try:
+        pid = os.posix_spawn(
+            command[0],
             command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**_inherited(), **environment},
-            cwd=folder,
-            start_new_session=True,
+            {**_inherited(), **environment},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
         )
-    (folder / f"{name}.pid").write_text(f"{process.pid}\n{command[0]}\n{stays}\n", "utf-8")
-    return process
+    except OSError as error:
+        raise NetworkFailed(f"{command[0]} does not start: {error.strerror}") from error
+    (folder / f"{name}.pid").write_text(f"{pid}\n{command[0]}\n", "utf-8")
+    return pid
 
 
 def running_pid(folder: Path, name: str) -> int | None:
     """The pid in FOLDER/NAME.pid if that process still is the program that was started, else None."""
     try:
-        pid_text, program, _stays = (folder / f"{name}.pid").read_text("utf-8").splitlines()
+        pid_text, program = (folder / f"{name}.pid").read_text("utf-8").splitlines()
         pid = int(pid_text)
     except (OSError, ValueError):
         return None
