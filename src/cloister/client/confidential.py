@@ -1,0 +1,177 @@
+"""Calling confidential chaincode: plaintext in, plaintext out, everything between sealed and checked.
+
+    contract = await open_confidential(network, "auction", trust)
+    await contract.submit("create", "a1")
+    winner = await contract.submit("eval", "a1")
+
+`submit` endorses, verifies and opens the result, checks that the transaction does exactly what the enclave signed,
+submits it and waits for its commit. A contract's own error is raised and nothing is submitted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cloister.errors import CommitRefused, Refused
+from cloister.fabric.proposal import compute_transaction_id, encode_signed_proposal, parse_signed_proposal
+from cloister.fabric.transaction import VALIDATION_PARAMETER, EndorsedTransaction, parse_endorsed_transaction
+from cloister.gateway import Network, Proposal
+from cloister.trusted.chaincode.reads import MetadataWrite, Write
+from cloister.trusted.chaincode.request import RESPONSE_KEY_BYTES, Request, seal_request
+
+from .credentials import Credentials, Trust, verify_credentials
+from .errors import ConfidentialCallFailed
+from .results import Expectation, VerifiedResult, verify_effects, verify_result
+
+_FIRST_ERROR_STATUS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidentialResult:
+    """What a call gave: the contract's payload, and where it was committed (block 0: a query, nothing committed)."""
+
+    payload: bytes
+    transaction_id: str
+    block_number: int
+    verified: VerifiedResult
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A call on its way: the proposal and what is needed to open its answer."""
+
+    proposal: Proposal
+    sealed_request: bytes
+    response_key: bytes
+
+
+class ConfidentialContract:
+    """One confidential chaincode, with verified credentials. Make it with `open_confidential`."""
+
+    def __init__(self, network: Network, chaincode: str, credentials: Credentials) -> None:
+        self._network = network
+        self._chaincode = chaincode
+        self.credentials = credentials
+
+    async def submit(
+        self,
+        function: str,
+        *arguments: str | bytes,
+        transient: Mapping[str, bytes] | None = None,
+        endorsing_organizations: Sequence[str] = (),
+    ) -> ConfidentialResult:
+        """Run a transaction function and commit what it did.
+
+        Raises: ConfidentialCallFailed (the contract's error); Refused (a result or transaction that is not the
+        enclave's); gateway errors; CommitRefused (not valid, for instance MVCC_READ_CONFLICT: submit again).
+        """
+        sealed = self._seal(function, arguments, transient, endorsing_organizations)
+        transaction = await sealed.proposal.endorse()
+        endorsed = parse_endorsed_transaction(transaction.prepared_transaction)
+        result = verify_result(endorsed.action.payload, self._expect(sealed))
+        self._raise_contract_error(result)
+        self._check_effects(endorsed, result)
+        commit = await transaction.submit()
+        status = await commit.status()
+        if not status.successful:
+            raise CommitRefused(
+                f"transaction {status.transaction_id} is not valid: {status.code_name}",
+                transaction_id=status.transaction_id,
+                validation_code=status.code_name,
+                block_number=status.block_number,
+                hint="another transaction changed what this one had read: try again"
+                if status.code_name in {"MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT"}
+                else None,
+            )
+        return ConfidentialResult(result.outcome.payload, status.transaction_id, status.block_number, result)
+
+    async def evaluate(
+        self,
+        function: str,
+        *arguments: str | bytes,
+        transient: Mapping[str, bytes] | None = None,
+        endorsing_organizations: Sequence[str] = (),
+    ) -> ConfidentialResult:
+        """Ask one enclave, commit nothing. Raises: as `submit`."""
+        sealed = self._seal(function, arguments, transient, endorsing_organizations)
+        result = verify_result(await sealed.proposal.evaluate(), self._expect(sealed))
+        self._raise_contract_error(result)
+        return ConfidentialResult(result.outcome.payload, sealed.proposal.transaction_id, 0, result)
+
+    def _seal(
+        self,
+        function: str,
+        arguments: Sequence[str | bytes],
+        transient: Mapping[str, bytes] | None,
+        organizations: Sequence[str],
+    ) -> _Sealed:
+        creator = self._network.gateway.identity.creator
+        nonce = self._network.gateway.new_nonce()
+        response_key = os.urandom(RESPONSE_KEY_BYTES)
+        encoded = tuple(item.encode() if isinstance(item, str) else bytes(item) for item in arguments)
+        request = Request(function, encoded, response_key, dict(transient or {}))
+        sealed = seal_request(
+            request,
+            self.credentials.descriptor,
+            transaction_id=compute_transaction_id(nonce, creator),
+            creator=creator,
+        )
+        proposal = self._network.new_proposal(
+            self._chaincode, [sealed], nonce=nonce, endorsing_organizations=organizations
+        )
+        return _Sealed(proposal, sealed, response_key)
+
+    def _expect(self, sealed: _Sealed) -> Expectation:
+        parsed = parse_signed_proposal(encode_signed_proposal(sealed.proposal.bytes, b""))
+        return Expectation(
+            descriptor=self.credentials.descriptor,
+            transaction_id=parsed.transaction_id,
+            proposal_hash=parsed.proposal_hash,
+            creator=parsed.creator,
+            sealed_request=sealed.sealed_request,
+            response_key=sealed.response_key,
+        )
+
+    def _raise_contract_error(self, result: VerifiedResult) -> None:
+        outcome = result.outcome
+        if outcome.status >= _FIRST_ERROR_STATUS:
+            raise ConfidentialCallFailed(
+                outcome.message or f"contract error {outcome.status}",
+                transaction_id=result.statement.transaction_id,
+                status=outcome.status,
+            )
+
+    def _check_effects(self, endorsed: EndorsedTransaction, result: VerifiedResult) -> None:
+        """Before submitting: the write set of this chaincode must be the signed one, and nothing else be written."""
+        for item in endorsed.action.namespaces:
+            others = () if item.namespace == self._chaincode else (*item.writes, *item.metadata_writes)
+            if others or item.collections:
+                raise Refused("result refused: the transaction writes elsewhere too", reason="result")
+        namespace = endorsed.action.namespace(self._chaincode)
+        writes = namespace.writes if namespace else ()
+        metadata = namespace.metadata_writes if namespace else ()
+        verify_effects(
+            result.statement,
+            writes=[Write(item.key, None if item.is_delete else item.value) for item in writes],
+            parameters=[
+                MetadataWrite(item.key, dict(item.entries).get(VALIDATION_PARAMETER, b"")) for item in metadata
+            ],
+            event=endorsed.action.event,
+        )
+
+
+async def open_confidential(
+    network: Network, chaincode: str, trust: Trust, *, endorsing_organizations: Sequence[str] = ()
+) -> ConfidentialContract:
+    """Fetch a confidential chaincode's credentials from the registry and verify them by one's own `trust`.
+
+    Raises: Refused (see `verify_credentials`); gateway errors.
+    """
+    registry = network.get_contract(trust.registry)
+    answer = await registry.evaluate(
+        "get_key_set", arguments=[chaincode], endorsing_organizations=endorsing_organizations
+    )
+    credentials = verify_credentials(answer, channel=network.name, chaincode=chaincode, trust=trust)
+    return ConfidentialContract(network, chaincode, credentials)

@@ -1,0 +1,204 @@
+"""Bringing an organisation's enclave to life: evidence, registration, keys. What `cloister init` does.
+
+Run once per organisation, with an identity of that organisation, in any order and as often as one likes: each step
+looks first whether it is done. Everything goes through the organisation's peer; no other port, no shared secret.
+
+1 the registry has the appraisal policy · 2 the enclave is provisioned and gives evidence · 3 first organisation: it
+makes the key set and registers with it · 4 others: register, ask an enclave of another organisation for the keys, post
+them, import them · 5 the enclave is ready.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cloister.errors import CloisterError, CommitRefused, MalformedInput, Refused, RemoteFailed
+from cloister.gateway import Contract, Network
+from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements
+from cloister.trusted.attest.policy import parse_policy
+
+Progress = Callable[[str], None]
+_RACE_CODES = {"MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT"}
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """An enclave that is ready. Ids in hex; `made_keys` tells that this enclave made the key set."""
+
+    msp_id: str
+    chaincode: str
+    sequence: int
+    measurement: str
+    evidence_id: str
+    key_set_id: str
+    kind: str
+    made_keys: bool
+
+
+class Initialiser:
+    """Initialises one organisation's enclave of one chaincode. `policy` is the appraisal policy's JSON, used once."""
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        chaincode: str,
+        registry: str,
+        msp_id: str,
+        policy: bytes | None,
+        progress: Progress,
+    ) -> None:
+        self._chaincode = chaincode
+        self._msp_id = msp_id
+        self._policy = policy
+        self._progress = progress
+        self._host: Contract = network.get_contract(chaincode)
+        self._registry: Contract = network.get_contract(registry)
+
+    async def run(self) -> Initialised:
+        """Do what is left to do. Raises: Refused, RemoteFailed, CommitRefused, each saying what to do."""
+        await self._configure()
+        status = await self._ask("status")
+        made_keys = False
+        key_set = await self._registry_query("get_key_set", self._chaincode)
+        if status["state"] != "ready" or status["sequence"] != key_set["sequence"]:
+            made_keys = await self._bring_to_ready()
+            status = await self._ask("status")
+        if status["state"] != "ready":
+            raise RemoteFailed(f"enclave of {self._msp_id} is {status['state']}, expected ready", hint="try again")
+        return Initialised(
+            msp_id=self._msp_id,
+            chaincode=self._chaincode,
+            sequence=status["sequence"],
+            measurement=status["measurement"],
+            evidence_id=status["evidence_id"],
+            key_set_id=status["key_set_id"],
+            kind=status["kind"],
+            made_keys=made_keys,
+        )
+
+    async def _configure(self) -> None:
+        configuration = await self._registry_query("get_configuration")
+        if not configuration["policy"]:
+            if self._policy is None:
+                raise Refused(
+                    "the enclave registry has no appraisal policy yet",
+                    reason="registry",
+                    hint="give one with --policy FILE",
+                )
+            self._progress("registry: setting the appraisal policy")
+            await self._registry.submit_transaction("configure", self._policy)
+            return
+        if self._policy is not None and parse_policy(self._policy).encode() != configuration["policy"].encode():
+            raise Refused(
+                "the registry was configured with another appraisal policy, which cannot be changed",
+                reason="policy",
+                hint="compare `cloister submit --plain registry get_configuration` with your file",
+            )
+
+    async def _bring_to_ready(self) -> bool:
+        """Make keys or take them over, whichever the registry calls for; True if they were made here."""
+        fresh = False
+        for _ in range(_ATTEMPTS):
+            self._progress(f"{self._msp_id}: provisioning the enclave")
+            evidence = (await self._ask("provision", *(["fresh"] if fresh else [])))["evidence"]
+            key_set = await self._registry_query("get_key_set", self._chaincode)
+            if not key_set["descriptor"]:
+                if await self._make_keys():
+                    return True
+                fresh = True  # another organisation was first: its keys, and an identity without our own candidate
+                continue
+            if await self._is_own(key_set):
+                await self._ask("activate")
+                return True
+            status = await self._ask("status")
+            if status["state"] == "candidate":
+                fresh = True
+                continue
+            await self._take_over(evidence)
+            return False
+        raise RemoteFailed("initialisation did not settle", hint="run `cloister init` again")
+
+    async def _make_keys(self) -> bool:
+        self._progress(f"{self._msp_id}: first enclave of this definition: making the keys")
+        made = await self._ask("make-keys")
+        try:
+            await self._register(made["evidence"], made["descriptor"])
+        except CommitRefused as refused:
+            if refused.validation_code in _RACE_CODES:
+                return False
+            raise
+        await self._ask("activate")
+        return True
+
+    async def _is_own(self, key_set: dict[str, Any]) -> bool:
+        """True if the committed key set is this enclave's own candidate (an earlier run was interrupted)."""
+        status = await self._ask("status")
+        return bool(status["evidence"]) and status["evidence"] == key_set["evidence"]
+
+    async def _take_over(self, evidence: str) -> None:
+        status = await self._ask("status")
+        newcomer = status["evidence_id"]
+        enclaves = await self._registry_query("list_enclaves", self._chaincode)
+        if newcomer not in {enclave["evidence_id"] for enclave in enclaves}:
+            self._progress(f"{self._msp_id}: registering the enclave")
+            await self._register(evidence)
+        posted = await self._registry_query("get_export", self._chaincode, newcomer)
+        if not posted["export"]:
+            await self._request_export(newcomer, enclaves)
+        self._progress(f"{self._msp_id}: importing the keys")
+        await self._ask("import")
+
+    async def _request_export(self, newcomer: str, enclaves: list[dict[str, str]]) -> None:
+        """Ask the enclaves of the other organisations in turn."""
+        failures: list[str] = []
+        for msp_id in sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id}):
+            self._progress(f"{self._msp_id}: asking the enclave of {msp_id} for the keys")
+            try:
+                exported = await self._ask("export", newcomer, organisation=msp_id)
+            except CloisterError as error:
+                failures.append(f"{msp_id}: {error.message}")
+                continue
+            await self._registry.submit_transaction(
+                "put_export", self._chaincode, exported["exporter"], newcomer, exported["export"]
+            )
+            return
+        raise RemoteFailed(
+            f"no enclave of another organisation gave the keys ({'; '.join(failures) or 'none is registered'})",
+            hint="start the host of an organisation that is initialised already, then run `cloister init` again",
+        )
+
+    async def _register(self, evidence: str, descriptor: str = "") -> None:
+        endorsements = _base64(Endorsements(KIND_SIMULATION, b"").encode())
+        arguments = [self._chaincode, evidence, endorsements, *([descriptor] if descriptor else [])]
+        await self._registry.submit_transaction("register", *arguments)
+
+    async def _ask(self, call: str, *arguments: str, organisation: str | None = None) -> Any:
+        """One of the host's own calls, at this organisation's peer or another's."""
+        organisations = [organisation or self._msp_id]
+        answer = await self._host.evaluate(
+            f"cloister:{call}", arguments=list(arguments), endorsing_organizations=organisations
+        )
+        return _json(answer)
+
+    async def _registry_query(self, function: str, *arguments: str) -> Any:
+        answer = await self._registry.evaluate(
+            function, arguments=list(arguments), endorsing_organizations=[self._msp_id]
+        )
+        return _json(answer)
+
+
+def _json(answer: bytes) -> Any:
+    try:
+        return json.loads(answer)
+    except ValueError as error:
+        raise MalformedInput("answer is not JSON", field="answer") from error
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")

@@ -1,0 +1,221 @@
+"""Attacks on requests, state and results of one enclave; each with the honest run that passes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import pytest
+
+from cloister.fabric.proposal import compute_transaction_id
+from cloister.trusted.chaincode.request import Request, seal_request
+from cloister.trusted.chaincode.statement import Checkpoint
+from cloister.wire.messages import (
+    GetParameter,
+    GetRange,
+    GetState,
+    Invoke,
+    Refusal,
+    Result,
+    RowsAnswer,
+    ValueAnswer,
+)
+from support.enclaves import Caller, Session, World, new_session
+
+
+@pytest.fixture
+def session() -> Session:
+    session = new_session()
+    session.call("init", "house")
+    session.call("create", "a")
+    return session
+
+
+def run(session: Session, signed: bytes) -> Result | Refusal:
+    return session.world.run(session.enclave, signed)
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def test_b1_a_request_replayed_under_another_transaction_id_is_refused(session: Session) -> None:
+    signed, sealed, _ = session.propose("submit", "a", "ann", "1")
+    replayed = session.caller.signed_proposal(sealed, nonce=os.urandom(24))
+    assert run(session, replayed) == Refusal("sealed")
+    assert isinstance(run(session, signed), Result)
+
+
+def test_b1_a_request_replayed_by_another_client_is_refused(session: Session) -> None:
+    _, sealed, _ = session.propose("submit", "a", "ann", "1", nonce=bytes(24))
+    thief = Caller(name="Mallory")
+    assert run(session, thief.signed_proposal(sealed, nonce=bytes(24))) == Refusal("sealed")
+
+
+def test_b1_the_same_request_again_gives_the_same_bytes(session: Session) -> None:
+    signed, _, _ = session.propose("submit", "a", "ann", "1")
+    assert run(session, signed) == run(session, signed)
+
+
+def test_a_request_for_another_key_set_is_refused(session: Session) -> None:
+    stranger = new_session()
+    signed, _, _ = dataclasses.replace(session, descriptor=stranger.descriptor).propose("create", "b")
+    assert run(session, signed) == Refusal("key-set")
+
+
+def test_a_request_for_another_measurement_does_not_open(session: Session) -> None:
+    other = dataclasses.replace(session.descriptor, measurement=bytes(32))
+    signed, _, _ = dataclasses.replace(session, descriptor=other).propose("create", "b")
+    assert run(session, signed) == Refusal("sealed")
+
+
+def test_a_request_that_is_no_request_is_refused(session: Session) -> None:
+    assert run(session, session.caller.signed_proposal(b"create", nonce=os.urandom(24))) == Refusal("malformed")
+
+
+def test_a_minimum_height_is_refused_without_a_ledger_enclave_and_not_ignored(session: Session) -> None:
+    nonce, key = os.urandom(24), os.urandom(32)
+    request = Request("create", (b"b",), key, minimum=Checkpoint(1, bytes(32)))
+    transaction_id = compute_transaction_id(nonce, session.caller.creator)
+    sealed = seal_request(request, session.descriptor, transaction_id=transaction_id, creator=session.caller.creator)
+    assert run(session, session.caller.signed_proposal(sealed, nonce=nonce)) == Refusal("ledger-behind")
+
+
+# --- state ------------------------------------------------------------------------------------------------------------
+
+
+class LyingWorld(World):
+    """A world whose answers pass through a function of the test's."""
+
+    def __init__(self, honest: World, lie: Callable[[object, object], object]) -> None:
+        super().__init__(honest.state, honest.parameters)
+        self._lie = lie
+
+    def answer(self, question: object) -> ValueAnswer | RowsAnswer:
+        assert isinstance(question, GetState | GetParameter | GetRange)
+        changed = self._lie(question, super().answer(question))
+        assert isinstance(changed, ValueAnswer | RowsAnswer)
+        return changed
+
+
+def lied(session: Session, lie: Callable[[object, object], object], function: str, *arguments: str) -> Result | Refusal:
+    signed, _, _ = session.propose(function, *arguments)
+    return LyingWorld(session.world, lie).run(session.enclave, signed)
+
+
+def test_a6_ciphertext_of_one_key_under_another_is_refused(session: Session) -> None:
+    session.call("create", "b")
+    values = list(session.world.state.values())
+
+    def swap(question: object, answer: object) -> object:
+        if isinstance(answer, ValueAnswer) and answer.value is not None:
+            return ValueAnswer(next(value for value in values if value != answer.value))
+        return answer
+
+    assert lied(session, swap, "create", "a") == Refusal("integrity")
+
+
+def test_a6_ciphertext_of_another_chaincode_is_refused(session: Session) -> None:
+    other = new_session()
+    other.call("init", "house")
+    stolen = next(iter(other.world.state.values()))
+
+    def replace(question: object, answer: object) -> object:
+        return ValueAnswer(stolen) if isinstance(answer, ValueAnswer) and answer.value else answer
+
+    assert lied(session, replace, "create", "b") == Refusal("integrity")
+
+
+@pytest.mark.parametrize("position", [0, 5, 40, 70, 100, -1])
+def test_a_flipped_bit_in_a_value_is_refused(session: Session, position: int) -> None:
+    def flip(question: object, answer: object) -> object:
+        if isinstance(answer, ValueAnswer) and answer.value:
+            broken = bytearray(answer.value)
+            broken[position] ^= 1
+            return ValueAnswer(bytes(broken))
+        return answer
+
+    assert lied(session, flip, "create", "b") == Refusal("integrity")
+
+
+@pytest.mark.parametrize("kind", ["reordered", "doubled", "out of bounds", "empty value", "swapped values"])
+def test_a5_rows_that_no_range_can_have_are_refused(session: Session, kind: str) -> None:
+    for bidder in ("ann", "bob", "cid"):
+        session.call("submit", "a", bidder, "1")
+    session.call("close", "a")
+
+    def lie(question: object, answer: object) -> object:
+        if not isinstance(answer, RowsAnswer):
+            return answer
+        rows = answer.rows
+        changed = {
+            "reordered": rows[::-1],
+            "doubled": (rows[0], *rows),
+            "out of bounds": (*rows, ("\U0010ffff", rows[0][1])),
+            "empty value": ((rows[0][0], b""), *rows[1:]),
+            "swapped values": ((rows[0][0], rows[1][1]), (rows[1][0], rows[0][1]), rows[2]),
+        }[kind]
+        return RowsAnswer(changed, "")
+
+    assert lied(session, lie, "eval", "a") == Refusal("integrity")
+    assert session.call("eval", "a").outcome.payload == b"DRAW"
+
+
+def test_an_answer_of_the_wrong_kind_is_refused(session: Session) -> None:
+    assert lied(session, lambda question, answer: RowsAnswer((), ""), "create", "b") == Refusal("integrity")
+
+
+def test_a_refused_execution_is_forgotten(session: Session) -> None:
+    signed, _, _ = session.propose("create", "b")
+    question = session.enclave.handle(7, Invoke(signed))
+    assert isinstance(question, GetState)
+    assert session.enclave.handle(7, ValueAnswer(b"garbage")) == Refusal("integrity")
+    assert session.enclave.handle(7, ValueAnswer(None)) is None
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def test_p3_two_requests_under_one_transaction_id_show_no_equality(session: Session) -> None:
+    """The same write, once by a guess and once by the real bid, under one nonce: ciphertexts must not match."""
+    nonce = os.urandom(24)
+    first = run(session, session.propose("submit", "a", "ann", "42", nonce=nonce)[0])
+    second = run(session, session.propose("submit", "a", "ann", "42", nonce=nonce)[0])
+    assert isinstance(first, Result)
+    assert isinstance(second, Result)
+    assert [key for key, _ in first.puts] == [key for key, _ in second.puts]
+    assert first.puts != second.puts
+
+
+def test_b6_the_same_request_on_two_snapshots_uses_two_key_streams(session: Session) -> None:
+    signed, _, _ = session.propose("init", "house")
+    before = World().run(session.enclave, signed)
+    after = run(session, signed)
+    assert isinstance(before, Result)
+    assert isinstance(after, Result)
+    assert before.puts[0][0] == after.puts[0][0]
+    assert before.puts[0][1][-300:] != after.puts[0][1][-300:]
+
+
+def test_p4_an_error_outcome_writes_nothing_and_looks_like_success(session: Session) -> None:
+    failed = session.call("submit", "a", "ann", "-1")
+    worked = session.call("submit", "a", "ann", "1")
+    assert (failed.outcome.status, failed.result.puts, failed.result.deletes) == (500, (), ())
+    assert len(failed.result.payload) == len(worked.result.payload)
+
+
+def test_nothing_but_stored_names_leaves_before_the_result(session: Session) -> None:
+    session.world.trace.clear()
+    session.call("submit", "secret-auction-name", "secret-bidder", "123456789")
+    for message in session.world.trace:
+        text = repr(message)
+        assert "secret" not in text
+        assert "123456789" not in text
+        assert "house" not in text
+
+
+def test_plaintext_is_nowhere_in_a_result(session: Session) -> None:
+    result = session.call("submit", "a", "ann-the-bidder", "123456789").result
+    everything = b"".join([result.payload, *(key.encode() + value for key, value in result.puts)])
+    for secret in (b"ann-the-bidder", b"123456789", b"submit", b"bid"):
+        assert secret not in everything
