@@ -87,9 +87,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(command: list[str], chaincode_id: str, log: Path) -> Iterator[str]:
+def served(command: list[str], chaincode_id: str, log: Path, address: str = "") -> Iterator[str]:
     """Start a chaincode server, configured by the official environment variables, and wait until it listens."""
-    address = f"127.0.0.1:{free_port()}"
+    address = address or f"127.0.0.1:{free_port()}"
     environment = os.environ | {
         "CHAINCODE_ID": chaincode_id,
         "CORE_CHAINCODE_ID_NAME": chaincode_id,

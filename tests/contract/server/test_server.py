@@ -1,17 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import ipaddress
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from fabric_protos.peer import chaincode_shim_pb2 as shim
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -36,6 +30,7 @@ from cloister.contract.server import (
 from cloister.errors import UsageError
 from support.memory_ledger import PAGE, MemoryLedger
 from support.simulated_peer import Message, SimulatedPeer
+from support.tls import make_certificate
 
 SECRET = "the-secret-value"
 
@@ -347,28 +342,6 @@ def test_bad_addresses_and_ids_are_refused(address: str) -> None:
         ChaincodeServer(handler, "id", address)
     with pytest.raises(UsageError):
         ChaincodeServer(handler, "", "127.0.0.1:0")
-
-
-def make_certificate(name: str) -> tuple[bytes, bytes]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + dt.timedelta(days=36500))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    pkcs8 = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(pem, pkcs8, serialization.NoEncryption()), certificate.public_bytes(pem)
 
 
 @pytest.mark.parametrize("mutual", [False, True])

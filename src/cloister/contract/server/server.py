@@ -65,7 +65,10 @@ class ChaincodeServer:
         return self._address
 
     async def start(self) -> None:
-        """Listen. Raises: ServerNotStarted if the address is in use or key and certificate do not fit."""
+        """Listen; also again after a stop.
+
+        Raises: ServerNotStarted if the address is in use or key and certificate do not fit together.
+        """
         server = grpc.aio.server(options=_OPTIONS)
         handler = grpc.stream_stream_rpc_method_handler(self._connect)  # frames stay bytes, ours to parse
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Connect": handler}),))
@@ -79,7 +82,7 @@ class ChaincodeServer:
                 f"cannot listen on {self._address}",
                 hint="the port may be in use, or the TLS key and certificate may not fit together",
             ) from error
-        self._server = server
+        self._server, self._stopping = server, False
         self._address = f"{self._address.rpartition(':')[0]}:{port}"
         await server.start()
         log.info("chaincode server listens on %s (%s)", self._address, "TLS" if self._tls else "plain")
