@@ -171,11 +171,13 @@ class FabricCaller:
             transient=transient,
         )
 
-    async def endorse(self, proposal: Proposal, at: str) -> Endorsed:
+    async def endorse(self, proposal: Proposal, at: str, timeout_s: float = 60.0) -> Endorsed:
         """Send a proposal to one peer. A failure that is no response of the chaincode has a status of 500, too."""
         signed = encode_signed_proposal(proposal.encoded, self._sign(proposal.encoded))
         call = self._channels[at].unary_unary("/protos.Endorser/ProcessProposal")
-        answer = proposal_response_pb2.ProposalResponse.FromString(await call(signed, timeout=60, wait_for_ready=True))
+        answer = proposal_response_pb2.ProposalResponse.FromString(
+            await call(signed, timeout=timeout_s, wait_for_ready=True)
+        )
         response = Response(answer.response.status, answer.response.message, answer.response.payload)
         return Endorsed(response, answer.payload, answer.endorsement)
 

@@ -23,9 +23,10 @@ Message = shim.ChaincodeMessage
 class SimulatedPeer:
     """Dials a chaincode server, registers it, runs transactions one after the other, and answers their requests."""
 
-    def __init__(self, address: str, ledger: MemoryLedger, credentials: Any = None) -> None:
+    def __init__(self, address: str, ledger: MemoryLedger, credentials: Any = None, *, timeout_s: float = 10.0) -> None:
         options = [("grpc.max_receive_message_length", 100 << 20), ("grpc.max_send_message_length", 100 << 20)]
         self.ledger = ledger
+        self._timeout_s = timeout_s
         self.chaincode_id = ""
         self.requests: list[Any] = []
         if credentials is None:
@@ -57,8 +58,8 @@ class SimulatedPeer:
     async def send(self, **fields: Any) -> None:
         await self.call.write(Message(**fields).SerializeToString())
 
-    async def receive(self, timeout_s: float = 10.0) -> Any:
-        async with asyncio.timeout(timeout_s):
+    async def receive(self) -> Any:
+        async with asyncio.timeout(self._timeout_s):
             frame = await self.call.read()
         if frame is grpc.aio.EOF:
             raise ConnectionError("the server ended the stream")

@@ -47,8 +47,9 @@ class EnclaveCommand:
 class EnclaveProcess:
     """A running enclave and the link to it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, link: EnclaveLink) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, port: int, link: EnclaveLink) -> None:
         self._process = process
+        self.port = port
         self.link = link
 
     @property
@@ -61,8 +62,20 @@ class EnclaveProcess:
         """True while the process runs and its connection stands."""
         return self._process.returncode is None and self.link.alive
 
-    async def stop(self) -> None:
-        """Close its standard input, which ends it; kill it if it does not end in STOP_TIMEOUT_S seconds."""
+    async def reconnect(self) -> None:
+        """A new connection after the old one broke. Raises: EnclaveLost."""
+        await self.link.close()
+        self.link = await open_link(self.port)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    async def stop(self) -> bytes:
+        """Close its standard input, which ends it; kill it if it does not end in STOP_TIMEOUT_S seconds.
+
+        Returns what it wrote to standard error, at most a few lines.
+        """
         await self.link.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -71,6 +84,7 @@ class EnclaveProcess:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
+        return await self._process.stderr.read(_MAX_LINE * 10) if self._process.stderr is not None else b""
 
 
 async def start_enclave(command: EnclaveCommand) -> EnclaveProcess:
@@ -89,7 +103,7 @@ async def start_enclave(command: EnclaveCommand) -> EnclaveProcess:
     )
     try:
         port = await asyncio.wait_for(_read_port(process), START_TIMEOUT_S)
-        return EnclaveProcess(process, await open_link(port))
+        return EnclaveProcess(process, port, await open_link(port))
     except (TimeoutError, EnclaveLost, EnvironmentFailed, asyncio.CancelledError) as error:
         if process.returncode is None:
             process.kill()

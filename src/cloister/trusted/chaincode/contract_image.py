@@ -76,11 +76,12 @@ def load_contract_image(reference: str) -> ContractImage:
     """Load a contract for confidential use. Raises: UsageError with the reason."""
     digest = contract_digest(reference)
     path, _class_name = split_reference(reference)
+    loaded_before = set(sys.modules)
     chaincode = load_contract(reference)
     measured = set(contract_files(path))
     folder = path.resolve().parent
-    for name, module in list(sys.modules.items()):
-        origin = getattr(module, "__file__", None)
+    for name in set(sys.modules) - loaded_before:
+        origin = getattr(sys.modules[name], "__file__", None)
         if origin and Path(origin).resolve().parent == folder and Path(origin).resolve() not in measured:
             raise UsageError(f"contract: module {name} was loaded but is not measured", hint="import it plainly")
     return ContractImage(chaincode, digest)

@@ -1,0 +1,199 @@
+"""Real enclave processes: equal results whatever the hash seed, and a life that hosts cannot end by garbage."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from cloister.errors import EnvironmentFailed
+from cloister.fabric.proposal import compute_transaction_id
+from cloister.host.errors import EnclaveLost, EnclaveRefused
+from cloister.host.process import EnclaveCommand, EnclaveProcess, start_enclave
+from cloister.trusted.chaincode.key_set import KeySetDescriptor, parse_descriptor
+from cloister.trusted.chaincode.request import Request, seal_request
+from cloister.wire.messages import (
+    Activate,
+    Answer,
+    Exported,
+    ExportKeys,
+    GetStatus,
+    ImportKeys,
+    Invoke,
+    KeysMade,
+    MakeKeys,
+    Provisioned,
+    Question,
+    Result,
+    Sealed,
+    Status,
+)
+from support.enclaves import AUTHORITY_SEED, ENDORSEMENTS, SAMPLES, Caller, World, provision_message
+
+TRANSACTIONS = 300
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    path = tmp_path / "authority.key"
+    path.write_bytes(AUTHORITY_SEED)
+    return path
+
+
+@asynccontextmanager
+async def enclave(authority: Path, hash_seed: str = "0", sample: str = "auction") -> AsyncIterator[EnclaveProcess]:
+    process = await start_enclave(EnclaveCommand(str(SAMPLES / f"{sample}.py"), authority, hash_seed))
+    try:
+        yield process
+    finally:
+        await process.stop()
+
+
+async def share_keys(first: EnclaveProcess, second: EnclaveProcess) -> KeySetDescriptor:
+    await first.link.ask(provision_message())
+    made = await first.link.ask(MakeKeys())
+    assert isinstance(made, KeysMade)
+    assert isinstance(await first.link.ask(Activate(made.descriptor)), Sealed)
+    provisioned = await second.link.ask(provision_message("Org2MSP"))
+    assert isinstance(provisioned, Provisioned)
+    exported = await first.link.ask(ExportKeys(provisioned.evidence, ENDORSEMENTS, 0))
+    assert isinstance(exported, Exported)
+    await second.link.ask(ImportKeys(exported.export, made.evidence, ENDORSEMENTS, made.descriptor, 0))
+    return parse_descriptor(made.descriptor)
+
+
+def signed_call(caller: Caller, descriptor: KeySetDescriptor, function: str, *arguments: str) -> bytes:
+    nonce = os.urandom(24)
+    request = Request(function, tuple(argument.encode() for argument in arguments), os.urandom(32))
+    transaction_id = compute_transaction_id(nonce, caller.creator)
+    sealed = seal_request(request, descriptor, transaction_id=transaction_id, creator=caller.creator)
+    return caller.signed_proposal(sealed, nonce=nonce)
+
+
+async def run(process: EnclaveProcess, world: World, signed: bytes) -> Result:
+    async def answer(question: Question) -> Answer:
+        return world.answer(question)
+
+    result = await process.link.run(Invoke(signed), answer)
+    assert isinstance(result, Result)
+    return result
+
+
+async def test_two_hash_seeds_endorse_byte_equal_results_over_random_transactions(authority: Path) -> None:
+    """What both organisations' peers get must be equal to the last bit, or nothing would ever commit."""
+    chooser = random.Random(20260101)
+    world, caller = World(), Caller()
+    async with enclave(authority, "1") as first, enclave(authority, "4242") as second:
+        descriptor = await share_keys(first, second)
+        calls = [("init", ["house"])]
+        for _ in range(TRANSACTIONS):
+            auction, bidder = f"auction-{chooser.randrange(20)}", f"bidder-{chooser.randrange(9)}"
+            calls.append(
+                chooser.choice(
+                    [
+                        ("create", [auction]),
+                        ("create", [auction]),
+                        ("submit", [auction, bidder, str(chooser.randrange(1000))]),
+                        ("submit", [auction, bidder, str(chooser.randrange(1000))]),
+                        ("submit", [auction, bidder, str(chooser.randrange(1000))]),
+                        ("submit", [auction, bidder, "not a number"]),
+                        ("close", [auction]),
+                        ("eval", [auction]),
+                        ("nonsense", [bidder]),
+                    ]
+                )
+            )
+        written = 0
+        for function, arguments in calls:
+            signed = signed_call(caller, descriptor, function, *arguments)
+            results = await asyncio.gather(run(first, world, signed), run(second, world, signed))
+            assert results[0] == results[1], function
+            world.commit(results[0])
+            written += len(results[0].puts)
+        assert written > TRANSACTIONS // 4, "the random transactions must do something"
+
+
+async def test_e1_garbage_costs_the_connection_and_not_the_enclave(authority: Path) -> None:
+    async with enclave(authority) as process:
+        before = await process.link.ask(GetStatus())
+        assert isinstance(before, Status)
+        port = process.port
+        await process.link.close()
+        for garbage in (b"\xff" * 64, b"\0\0\0\4abcd", b"\0\0\0", b"GET / HTTP/1.1\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(garbage)
+            writer.write_eof()
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
+        await process.reconnect()
+        assert await process.link.ask(GetStatus()) == before
+
+
+async def test_an_enclave_ends_when_its_host_does(authority: Path) -> None:
+    async with enclave(authority) as process:
+        pid = process.pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_killed_enclave_is_an_error_and_not_a_hang(authority: Path) -> None:
+    async with enclave(authority) as process:
+        process.kill()
+        with pytest.raises(EnclaveLost):
+            await asyncio.wait_for(process.link.ask(GetStatus()), 10)
+        assert not process.alive
+
+
+async def test_a_wrong_contract_or_authority_is_one_clear_error(authority: Path, tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="expected a Python file"):
+        await start_enclave(EnclaveCommand(str(tmp_path / "absent.py"), authority))
+    with pytest.raises(EnvironmentFailed, match="No such file"):
+        await start_enclave(EnclaveCommand(str(SAMPLES / "auction.py"), tmp_path / "absent.key"))
+    broken = tmp_path / "broken.key"
+    broken.write_bytes(b"short")
+    with pytest.raises(EnvironmentFailed, match="expected 32 bytes"):
+        await start_enclave(EnclaveCommand(str(SAMPLES / "auction.py"), broken))
+
+
+async def test_e2_a_contract_that_reaches_outside_is_stopped(authority: Path, tmp_path: Path) -> None:
+    """Imports are refused when the enclave starts; what hides from that is refused when it runs, and stays sealed."""
+    contract = tmp_path / "leaky.py"
+    contract.write_text("import socket\nfrom cloister.contract import Contract\nclass Leaky(Contract): ...\n")
+    with pytest.raises(EnvironmentFailed, match="must not import socket"):
+        await start_enclave(EnclaveCommand(str(contract), authority))
+    contract.write_text(
+        "from cloister.contract import Contract, TransactionContext\n"
+        "class Leaky(Contract):\n"
+        "    async def leak(self, ctx: TransactionContext, path: str) -> str:\n"
+        "        print('plaintext', path)\n"
+        "        open(path, 'w').write('plaintext')\n"
+        "        return 'OK'\n"
+    )
+    target = tmp_path / "leak.txt"
+    process = await start_enclave(EnclaveCommand(str(contract), authority))
+    try:
+        await process.link.ask(provision_message())
+        made = await process.link.ask(MakeKeys())
+        assert isinstance(made, KeysMade)
+        await process.link.ask(Activate(made.descriptor))
+        signed = signed_call(Caller(), parse_descriptor(made.descriptor), "leak", str(target))
+        result = await run(process, World(), signed)
+        assert result.puts == ()
+        assert not target.exists()
+    finally:
+        said = await process.stop()
+    assert b"plaintext" not in said
+
+
+async def test_a_refusal_carries_a_reason_and_a_hint(authority: Path) -> None:
+    async with enclave(authority) as process:
+        with pytest.raises(EnclaveRefused) as caught:
+            await process.link.ask(Invoke(b"x"))
+    assert caught.value.reason == "not-initialised"
+    assert caught.value.hint is not None
+    assert "cloister init" in caught.value.hint
