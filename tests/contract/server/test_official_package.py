@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +30,28 @@ def make_proposal(arguments: tuple[str, ...], number: int) -> bytes:
     return encode_signed_proposal(proposal.encoded, b"signature")
 
 
-async def run_all(address: str) -> tuple[list[tuple[int, str, bytes]], dict[Any, Any]]:
+async def run_all(address: str, timeout_s: float = 10.0) -> tuple[list[tuple[int, str, bytes]], dict[Any, Any]]:
     ledger = MemoryLedger()
     outcomes = []
-    async with SimulatedPeer(address, ledger) as peer:
+    async with SimulatedPeer(address, ledger, timeout_s=timeout_s) as peer:
         for number, arguments in enumerate(CALLS):
             response, _ = await peer.run(f"tx{number}", arguments, proposal=make_proposal(arguments, number))
             outcomes.append((response.status, response.message, response.payload))
     return outcomes, ledger.state
 
 
+async def run_all_patiently(address: str) -> tuple[list[tuple[int, str, bytes]], dict[Any, Any]]:
+    """The official server now and then loses a message (it lets writes on its stream overlap): then all anew."""
+    for _ in range(4):
+        with contextlib.suppress(TimeoutError):
+            return await run_all(address, timeout_s=3.0)
+    return await run_all(address)
+
+
 async def test_both_servers_answer_alike_and_write_alike(tmp_path: Path) -> None:
     official_log, our_log = tmp_path / "official.log", tmp_path / "ours.log"
     with served([str(OFFICIAL_CONTRACT)], "label:hash", official_log) as address:
-        official, official_state = await run_all(address)
+        official, official_state = await run_all_patiently(address)
     with served([str(with_changed_import(tmp_path))], "label:hash", our_log) as address:
         ours, our_state = await run_all(address)
     for arguments, expected, got in zip(CALLS, official, ours, strict=True):
