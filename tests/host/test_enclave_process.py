@@ -93,21 +93,11 @@ async def test_two_hash_seeds_endorse_byte_equal_results_over_random_transaction
         calls = [("init", ["house"])]
         for _ in range(TRANSACTIONS):
             auction, bidder = f"auction-{chooser.randrange(20)}", f"bidder-{chooser.randrange(9)}"
-            calls.append(
-                chooser.choice(
-                    [
-                        ("create", [auction]),
-                        ("create", [auction]),
-                        ("submit", [auction, bidder, str(chooser.randrange(1000))]),
-                        ("submit", [auction, bidder, str(chooser.randrange(1000))]),
-                        ("submit", [auction, bidder, str(chooser.randrange(1000))]),
-                        ("submit", [auction, bidder, "not a number"]),
-                        ("close", [auction]),
-                        ("eval", [auction]),
-                        ("nonsense", [bidder]),
-                    ]
-                )
-            )
+            bid = ("submit", [auction, bidder, str(chooser.randrange(1000))])
+            bad_bid = ("submit", [auction, bidder, "not a number"])
+            create, close, evaluate = ("create", [auction]), ("close", [auction]), ("eval", [auction])
+            weighted = [*[create] * 4, *[bid] * 12, bad_bid, close, evaluate, ("nonsense", [bidder])]
+            calls.append(chooser.choice(weighted))
         written = 0
         for function, arguments in calls:
             signed = signed_call(caller, descriptor, function, *arguments)
