@@ -158,7 +158,12 @@ class FabricCaller:
         return endorsed[0], await self.commit(proposal, endorsed, at[0])
 
     def propose(
-        self, chaincode: str, arguments: Sequence[bytes | str], transient: Mapping[str, bytes] | None = None
+        self,
+        chaincode: str,
+        arguments: Sequence[bytes | str],
+        transient: Mapping[str, bytes] | None = None,
+        *,
+        is_init: bool = False,
     ) -> Proposal:
         """A proposal of this user."""
         return build_proposal(
@@ -169,6 +174,7 @@ class FabricCaller:
             nonce=os.urandom(24),
             timestamp_ns=time.time_ns(),
             transient=transient,
+            is_init=is_init,
         )
 
     async def endorse(self, proposal: Proposal, at: str, timeout_s: float = 60.0) -> Endorsed:

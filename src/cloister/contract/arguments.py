@@ -158,7 +158,8 @@ def _from_container(value: Any, hint: Any, container: type, path: str) -> Any:
         if not isinstance(value, dict):
             _refuse(value, hint, path)
         item_hint = arguments[1] if arguments else Any
-        return {key: from_json(item, item_hint, _join(path, key)) for key, item in value.items()}
+        # Keys are the caller's, perhaps secret, and may hold anything: a path does not name them.
+        return {key: from_json(item, item_hint, path + "{}") for key, item in value.items()}
     if not isinstance(value, list):
         _refuse(value, hint, path)
     if container is tuple and arguments and Ellipsis not in arguments:
@@ -175,8 +176,8 @@ def _from_struct(value: Any, hint: Any, path: str) -> Any:
     if not isinstance(value, dict):
         _refuse(value, hint, path)
     fields = {field.name: field for field in struct_fields(hint)}
-    for name in sorted(value.keys() - fields.keys()):
-        raise InvalidArgument(f"expected the fields of {describe(hint)}, got an unknown one", field=_join(path, name))
+    if value.keys() - fields.keys():
+        raise InvalidArgument(f"expected the fields of {describe(hint)}, got an unknown one", field=path)
     for field in fields.values():
         if field.required and field.name not in value:
             raise InvalidArgument(f"expected {describe(field.hint)}, got nothing", field=_join(path, field.name))

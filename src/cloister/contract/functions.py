@@ -67,7 +67,7 @@ class TransactionFunction:
             try:
                 values.append(parse_argument(argument, parameter.hint))
             except InvalidArgument as error:
-                where = parameter.name + ("" if not error.field or error.field.startswith("[") else ".") + error.field
+                where = parameter.name + ("" if not error.field or error.field[0] in "[{" else ".") + error.field
                 raise InvalidArgument(f"{self.name}: parameter '{where}': {error.message}", field=where) from error
         return values
 

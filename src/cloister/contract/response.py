@@ -25,15 +25,29 @@ class ResponseCode:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`protos.Response`: status, a message (errors), a payload (results)."""
+    """`protos.Response`: status (0 to 2^31 - 1), a message (errors), a payload (results).
+
+    Raises: TypeError, ValueError for anything that could not be sent.
+    """
 
     status: int = ResponseCode.OK
     message: str = ""
     payload: bytes = b""
 
+    def __post_init__(self) -> None:
+        self._check(self.status, self.message, self.payload)
+
+    @staticmethod
+    def _check(status: object, message: object, payload: object) -> None:
+        if not isinstance(status, int) or not isinstance(message, str) or not isinstance(payload, bytes):
+            raise TypeError("response refused: expected an integer, text and bytes")
+        if not 0 <= status < 2**31:
+            raise ValueError(f"response refused: status {status} is not from 0 to 2147483647")
+
     def encode(self) -> bytes:
         """Canonical protobuf bytes."""
-        message = proposal_response_pb2.Response(status=self.status, message=self.message, payload=self.payload)
+        text = self.message.encode(errors="replace").decode()  # a lone surrogate must not keep an error back
+        message = proposal_response_pb2.Response(status=self.status, message=text, payload=self.payload)
         encoded: bytes = message.SerializeToString(deterministic=True)
         return encoded
 
@@ -43,9 +57,9 @@ def decode_response(encoded: bytes) -> Response:
     message = proposal_response_pb2.Response()
     try:
         message.ParseFromString(encoded)
-    except DecodeError as error:
+        return Response(message.status, message.message, message.payload)
+    except (DecodeError, ValueError) as error:
         raise MalformedInput("not a chaincode response", field="response") from error
-    return Response(message.status, message.message, message.payload)
 
 
 def success(payload: bytes | bytearray | str | None = None) -> Response:

@@ -79,10 +79,30 @@ async def deployed(fabric_network: Network, tmp_path_factory: pytest.TempPathFac
         server = ChaincodeServer(contract_handler(load_contract(str(FEATURES))), packaged[1], address, tls)
         await server.start()
         servers[name] = server
-        await asyncio.to_thread(deploy, fabric_network, name, packaged, policy=EITHER, collections=collections)
+        await asyncio.to_thread(
+            deploy,
+            fabric_network,
+            name,
+            packaged,
+            policy=EITHER,
+            collections=collections,
+            init_required=name == "secured",
+        )
+    await _initialise(fabric_network, "secured")
     yield Deployed(fabric_network, servers)
     for server in servers.values():
         await server.stop(1)
+
+
+async def _initialise(network: Network, chaincode: str) -> None:
+    """The definition demands it: before, every other call is refused."""
+    async with FabricCaller(network) as caller:
+        early = await caller.evaluate(chaincode, "get", "k")
+        assert "has not been initialized" in early.message
+        proposal = caller.propose(chaincode, [], is_init=True)
+        endorsed = [await caller.endorse(proposal, name) for name in ("org1", "org2")]
+        assert endorsed[0].response.payload == b"Default initiator successful."
+        assert await caller.commit(proposal, endorsed, "org1") == "VALID"
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from cloister.contract.server import (
     ServerNotStarted,
     ServerTls,
     contract_handler,
+    session,
 )
 from cloister.errors import UsageError
 from support.memory_ledger import PAGE, MemoryLedger
@@ -284,6 +285,12 @@ async def test_a_stop_cuts_off_calls_that_outlast_the_grace(start: Start) -> Non
     assert cut.is_set()
 
 
+async def _provoke(peer: SimulatedPeer, frame: bytes) -> None:
+    await peer.call.write(frame)
+    await peer.send(type=Message.REGISTERED)  # not allowed any more, whatever came before
+    await peer.receive()
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frame=st.binary(min_size=1))
 async def test_malformed_frames_end_their_stream_and_nothing_else(start: Start, frame: bytes) -> None:
@@ -291,10 +298,8 @@ async def test_malformed_frames_end_their_stream_and_nothing_else(start: Start, 
     good = SimulatedPeer(server.address, MemoryLedger())
     bad = SimulatedPeer(server.address, MemoryLedger())
     async with good as peer, bad:
-        await bad.call.write(frame)
-        await bad.send(type=Message.REGISTERED)  # not allowed any more, whatever came before
         with pytest.raises(grpc.RpcError):
-            await bad.receive()
+            await _provoke(bad, frame)
         assert (await peer.run("1", ["put", "k", "v"]))[0].status == 200
 
 
@@ -361,3 +366,46 @@ async def test_tls_and_mutual_tls(start: Start, mutual: bool) -> None:
 async def test_a_key_that_does_not_fit_is_refused(start: Start) -> None:
     with pytest.raises(ServerNotStarted):
         await start(tls=ServerTls(b"no key", b"no certificate"))
+
+
+class _Warned(logging.Handler):
+    """Sets an event when a message is logged that has this text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.event = asyncio.Event()
+        self._text = text
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            self.event.set()
+
+
+async def test_a_peer_that_does_not_accept_the_chaincode_id_is_logged(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "REGISTRATION_WARNING_S", 0.0)
+    warned = _Warned("must be the package id")
+    monkeypatch.setattr(session.log, "handlers", [warned])
+    server = await start()
+    async with grpc.aio.insecure_channel(server.address) as channel, asyncio.timeout(10):
+        call = channel.stream_stream("/protos.Chaincode/Connect")()
+        await call.read()
+        await warned.event.wait()
+        call.cancel()
+
+
+async def test_a_handler_without_a_response_ends_its_call(start: Start) -> None:
+    async def handler(_peer: PeerStub) -> Response:
+        return None  # type: ignore[return-value]
+
+    async with SimulatedPeer((await start(handler)).address, MemoryLedger()) as peer:
+        assert (await peer.run("1", []))[0].message == "chaincode gave no response"
+
+
+async def test_an_error_text_that_is_no_unicode_still_ends_its_call(start: Start) -> None:
+    async def handler(_peer: PeerStub) -> Response:
+        return Response(500, "bad \ud800 text")
+
+    async with SimulatedPeer((await start(handler)).address, MemoryLedger()) as peer:
+        assert (await peer.run("1", []))[0].message == "bad ? text"

@@ -106,13 +106,13 @@ class ChaincodeServer:
 
     async def serve_forever(self, grace_s: float = DEFAULT_GRACE_S) -> None:
         """Start, serve until SIGINT or SIGTERM (or cancellation), stop."""
-        await self.start()
-        try:
-            async with _termination() as terminated:
+        async with _termination() as terminated:  # before anybody can see that the server listens
+            await self.start()
+            try:
                 await terminated.wait()
                 log.info("chaincode server stops")
-        finally:
-            await self.stop(grace_s)
+            finally:
+                await self.stop(grace_s)
 
     async def _connect(self, _requests: Any, context: Any) -> None:
         """One stream, as gRPC calls it."""

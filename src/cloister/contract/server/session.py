@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from cloister.contract.errors import PeerLost, PeerRefused
-from cloister.contract.response import Response, ResponseCode, error
+from cloister.contract.response import Response, ResponseCode, as_response, error
 from cloister.errors import CloisterError
 
 from .errors import MessageTooLarge
@@ -100,7 +100,7 @@ class PeerSession:
         if len(self.calls) > MAX_CALLS_IN_FLIGHT:
             return BUSY
         try:
-            return await self._handler(peer)
+            return as_response(await self._handler(peer)) or error("chaincode gave no response")
         except CloisterError as failure:
             return Response(ResponseCode.ERROR, failure.message)
         except Exception as failure:  # noqa: BLE001  (one call must not end the others)
