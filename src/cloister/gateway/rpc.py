@@ -1,0 +1,113 @@
+"""The one place that touches gRPC: unary and streaming calls, deadlines, and errors turned into ours."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from fabric_protos.gateway import gateway_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
+
+from .errors import GatewayError, PeerError
+
+MAX_MESSAGE_BYTES = 100 * 1024 * 1024
+"""The peer's own limit (core.yaml peer.maxRecvMsgSize)."""
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 120_000),
+)
+_DETAILS_KEY = "grpc-status-details-bin"
+
+
+async def call_unary(
+    channel: Any,
+    method: str,
+    request: bytes,
+    *,
+    deadline_s: float,
+    error: type[GatewayError],
+    endpoint: str,
+    transaction_id: str = "",
+) -> bytes:
+    """One request, one answer, both serialised. Raises: `error`, with stage, code and the peers' details."""
+    stub = channel.unary_unary(method)
+    try:
+        answer: bytes = await stub(request, timeout=deadline_s)
+    except grpc.aio.AioRpcError as failure:
+        raise translate(failure, error, endpoint, deadline_s, transaction_id) from failure
+    return answer
+
+
+async def call_stream(
+    channel: Any, method: str, request: bytes, *, error: type[GatewayError], endpoint: str
+) -> AsyncIterator[bytes]:
+    """One request, a stream of answers, until the caller stops or the stream ends. Raises: `error`."""
+    stream = channel.unary_stream(method)(request)
+    try:
+        async for answer in stream:
+            yield answer
+    except grpc.aio.AioRpcError as failure:
+        raise translate(failure, error, endpoint, None, "") from failure
+    finally:
+        stream.cancel()
+
+
+async def call_deliver(
+    channel: Any, method: str, request: bytes, *, error: type[GatewayError], endpoint: str
+) -> AsyncIterator[bytes]:
+    """A Deliver call: a bidirectional stream on which one request is sent. Raises: `error`."""
+    stream = channel.stream_stream(method)()
+    try:
+        await stream.write(request)
+        while True:
+            answer = await stream.read()
+            if answer is grpc.aio.EOF:
+                return
+            yield answer
+    except grpc.aio.AioRpcError as failure:
+        raise translate(failure, error, endpoint, None, "") from failure
+    finally:
+        stream.cancel()
+
+
+def translate(
+    failure: Any, error: type[GatewayError], endpoint: str, deadline_s: float | None, transaction_id: str
+) -> GatewayError:
+    """Our error for gRPC's."""
+    code = failure.code()
+    details = peer_errors(failure)
+    message = (failure.details() or "").strip() or code.name
+    hint = None
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        waited = f" of {deadline_s:g} s" if deadline_s is not None else ""
+        message = f"deadline{waited} exceeded at {endpoint}"
+        hint = "is the chaincode running at every endorsing organisation? raise the deadline if it needs longer"
+    elif code is grpc.StatusCode.UNAVAILABLE and not details:
+        message = f"{endpoint} is not reachable: {message}"
+        hint = "is the peer running, and is this its TLS CA certificate?"
+    return error(message, transaction_id=transaction_id, code=code.name, details=details, hint=hint)
+
+
+def peer_errors(failure: Any) -> tuple[PeerError, ...]:
+    """The `gateway.ErrorDetail`s attached to a gRPC error."""
+    for key, value in failure.trailing_metadata() or ():
+        if key == _DETAILS_KEY:
+            return _parse_details(value)
+    return ()
+
+
+def _parse_details(encoded: bytes) -> tuple[PeerError, ...]:
+    status = status_pb2.Status()
+    found = []
+    try:
+        status.ParseFromString(encoded)
+        for packed in status.details:
+            detail = gateway_pb2.ErrorDetail()
+            if packed.Unpack(detail):
+                found.append(PeerError(detail.address, detail.msp_id, detail.message))
+    except DecodeError:
+        pass  # details are a courtesy; the error itself is told anyway
+    return tuple(found)
