@@ -74,9 +74,12 @@ async def test_the_module_entry_point_serves_the_same(tmp_path: Path) -> None:
     assert "Traceback" not in log.read_text()
 
 
-def test_sigterm_ends_the_server_cleanly(tmp_path: Path) -> None:
+async def test_sigterm_ends_the_server_cleanly_also_with_a_peer_connected(tmp_path: Path) -> None:
     log = tmp_path / "ours.log"
-    with served([str(with_changed_import(tmp_path))], "label:hash", log):
-        pass
+    with served([str(with_changed_import(tmp_path))], "label:hash", log) as address:
+        peer = SimulatedPeer(address, MemoryLedger())
+        await peer.connect()
+        assert (await peer.run("1", ["other:greet", "you"]))[0].status == 200
+    await peer.close()
     assert "chaincode server stops" in log.read_text()
     assert "Traceback" not in log.read_text()

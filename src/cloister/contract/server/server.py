@@ -24,6 +24,8 @@ from .tls import ServerTls
 
 SERVICE = "protos.Chaincode"
 DEFAULT_GRACE_S = 10.0
+STREAM_END_S = 1.0
+"""How long streams may take to end once their calls have."""
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -97,7 +99,9 @@ class ChaincodeServer:
         calls = {call for session in self._sessions for call in session.calls}
         unfinished = (await asyncio.wait(calls, timeout=grace_s))[1] if calls else set()
         server, self._server = self._server, None
-        await server.stop(None)
+        for session in self._sessions:
+            session.end()
+        await server.stop(STREAM_END_S)  # at once when the last stream has ended
         for call in unfinished:
             call.cancel()
         if unfinished:

@@ -42,18 +42,32 @@ class PeerSession:
         self._machine = StreamMachine(chaincode_id)
         self._answers: dict[CallKey, asyncio.Future[bytes]] = {}
         self._write_lock = asyncio.Lock()
+        self._ended = asyncio.Event()
         self._closed = False
 
     async def run(self) -> None:
-        """Serve until the peer ends the stream. Raises: StreamViolated, for the caller to end it."""
+        """Serve until the peer or `end` ends the stream. Raises: StreamViolated, for the caller to end it."""
         warning = asyncio.get_running_loop().call_later(REGISTRATION_WARNING_S, self._warn_unregistered)
+        reading = asyncio.create_task(self._read())
+        ended = asyncio.create_task(self._ended.wait())
         try:
-            await self._write(self._machine.register())
-            while (frame := await self._context.read()) is not grpc.aio.EOF:
-                self._handle(frame)
+            await asyncio.wait({reading, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
         finally:
             warning.cancel()
+            ended.cancel()
+            reading.cancel()
             self._close()
+
+    def end(self) -> None:
+        """End the stream; calls in flight fail."""
+        self._ended.set()
+
+    async def _read(self) -> None:
+        await self._write(self._machine.register())
+        while (frame := await self._context.read()) is not grpc.aio.EOF:
+            self._handle(frame)
 
     def _handle(self, frame: bytes) -> None:
         before = self._machine.state
