@@ -1,4 +1,4 @@
-"""A client of Fabric's Gateway service, for asyncio. Objects and names follow the official Go, Node and Java clients."""
+"""A client of Fabric's Gateway service, for asyncio. Objects and names as in the official Go, Node and Java clients."""
 
 from .commit import Commit, CommitStatus, SubmittedTransaction
 from .connection import Endpoint, endpoint_from_profile, open_channel

@@ -25,7 +25,7 @@ class CommitStatus:
     @property
     def successful(self) -> bool:
         """True if the transaction is valid."""
-        return self.code == transaction_pb2.VALID
+        return bool(self.code == transaction_pb2.VALID)
 
     def require_successful(self) -> None:
         """Raises: CommitError if the transaction is not valid."""

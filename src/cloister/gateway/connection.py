@@ -29,7 +29,7 @@ class Endpoint:
 
 def open_channel(endpoint: Endpoint, *, allow_plaintext: bool = False) -> Any:
     """A `grpc.aio` channel; the caller closes it. Raises: UsageError without TLS CA unless plaintext is allowed."""
-    options = list(CHANNEL_OPTIONS)
+    options: list[tuple[str, int | str]] = list(CHANNEL_OPTIONS)
     if endpoint.tls_ca is None:
         if not allow_plaintext:
             raise UsageError(
@@ -75,7 +75,7 @@ def _tls_ca(node: Mapping[str, Any], path: Path) -> bytes:
     if isinstance(authorities.get("path"), str):
         file = path.resolve().parent / authorities["path"]
         try:
-            return file.read_bytes()
+            return Path(file).read_bytes()
         except OSError as error:
             raise EnvironmentFailed(f"{file}: {error.strerror}") from error
     raise MalformedInput(f"{path}: the peer has no tlsCACerts", field="tlsCACerts")

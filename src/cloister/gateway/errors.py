@@ -46,7 +46,10 @@ class GatewayError(RemoteFailed):
         details: tuple[PeerError, ...] = (),
         hint: str | None = None,
     ) -> None:
-        told = "; ".join(str(detail) for detail in details)
+        # The Gateway often repeats a peer's words in its own message: then the peer's address is enough.
+        told = "; ".join(
+            f"{detail.address} ({detail.msp_id})" if detail.message in message else str(detail) for detail in details
+        )
         super().__init__(f"{self.stage} failed: {message}{f': {told}' if told else ''}", hint=hint)
         self.transaction_id = transaction_id
         self.code = code
