@@ -1,0 +1,1 @@
+"""The `cloister` command. Data goes to standard output, talk to standard error; `--json` is for machines."""

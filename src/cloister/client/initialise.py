@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloister.errors import CloisterError, CommitRefused, MalformedInput, Refused, RemoteFailed
+from cloister.fabric.block import parse_block
 from cloister.gateway import Contract, Network
 from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements
 from cloister.trusted.attest.policy import parse_policy
@@ -53,6 +54,7 @@ class Initialiser:
         policy: bytes | None,
         progress: Progress,
     ) -> None:
+        self._network = network
         self._chaincode = chaincode
         self._msp_id = msp_id
         self._policy = policy
@@ -92,7 +94,7 @@ class Initialiser:
                     hint="give one with --policy FILE",
                 )
             self._progress("registry: setting the appraisal policy")
-            await self._registry.submit_transaction("configure", self._policy)
+            await self._registry.submit_transaction("configure", self._policy, await self._genesis_hash())
             return
         if self._policy is not None and parse_policy(self._policy).encode() != configuration["policy"].encode():
             raise Refused(
@@ -100,6 +102,13 @@ class Initialiser:
                 reason="policy",
                 hint="compare `cloister submit --plain registry get_configuration` with your file",
             )
+
+    async def _genesis_hash(self) -> str:
+        """Header hash of block 0 as this organisation's own peer has it, hex."""
+        block = await self._network.get_contract("qscc").evaluate(
+            "GetBlockByNumber", arguments=[self._network.name, "0"], endorsing_organizations=[self._msp_id]
+        )
+        return parse_block(block).header_hash.hex()
 
     async def _bring_to_ready(self) -> bool:
         """Make keys or take them over, whichever the registry calls for; True if they were made here."""

@@ -117,13 +117,17 @@ class Network:
 
     def down(self, *, remove: bool = False) -> int:
         """Stop everything; returns how many programs were running. `remove` deletes the folder too."""
-        stopped = 0
+        stopped = sum(stop_process(path.parent, path.stem) for path in self._chaincode_pids())
         with ThreadPoolExecutor() as pool:
             stopped += sum(pool.map(self._stop_peer, self.organisations))
         stopped += stop_process(self._orderer_folder, "orderer")
         if remove:
             shutil.rmtree(self.folder)
         return stopped
+
+    def _chaincode_pids(self) -> list[Path]:
+        """Pid files of chaincode servers that were deployed on this network."""
+        return sorted(path for item in self.organisations for path in item.folder.glob("chaincode/*/*.pid"))
 
     def stop_peer(self, name: str) -> None:
         """Stop one organisation's peer."""

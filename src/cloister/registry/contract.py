@@ -21,7 +21,6 @@ from fabric_protos.peer.lifecycle import lifecycle_pb2
 
 from cloister.contract import Contract, ResponseCode, TransactionContext, TransactionError, query
 from cloister.errors import Refused
-from cloister.fabric.block import parse_block
 from cloister.fabric.proposal import parse_signed_proposal
 from cloister.trusted.attest.appraise import Binding, Verdict, appraise, require_binding
 from cloister.trusted.attest.evidence import decode_endorsements, decode_evidence
@@ -49,16 +48,22 @@ class EnclaveRegistry(Contract):
 
     Name = "EnclaveRegistry"
 
-    async def configure(self, ctx: TransactionContext, policy: str) -> str:
-        """Set the channel's appraisal policy (JSON), once and for all. The same policy again is harmless."""
+    async def configure(self, ctx: TransactionContext, policy: str, genesis_hash: str) -> str:
+        """Set the channel's appraisal policy (JSON) and genesis block hash (hex), once and for all; again is harmless.
+
+        The hash is the caller's claim: peers refuse to be asked for blocks from within chaincode (2.5.9
+        core/scc/qscc). A wrong one makes the registry useless and nothing else: every client compares it with its own.
+        """
         stub = ctx.get_stub()
-        canonical = parse_policy(policy.encode()).encode()
-        present = await stub.get_state(POLICY)
-        if present and present != canonical:
-            raise TransactionError("the registry is configured already, with another appraisal policy")
-        if not present:
-            await stub.put_state(POLICY, canonical)
-            await stub.put_state(GENESIS, await _genesis_hash(ctx))
+        if not re.fullmatch("[0-9a-f]{64}", genesis_hash):
+            raise TransactionError("genesis hash: expected 64 lower-case hex digits")
+        wanted = {POLICY: parse_policy(policy.encode()).encode(), GENESIS: bytes.fromhex(genesis_hash)}
+        for key, value in wanted.items():
+            present = await stub.get_state(key)
+            if present and present != value:
+                raise TransactionError(f"the registry is configured already, with another {key}")
+            if not present:
+                await stub.put_state(key, value)
         return "OK"
 
     async def register(
@@ -279,15 +284,6 @@ async def _definition(ctx: TransactionContext, chaincode: str) -> _Definition:
             f"chaincode {chaincode} is not confidential: the committed version is not a measurement (64 hex digits)"
         )
     return _Definition(definition.sequence, bytes.fromhex(definition.version))
-
-
-async def _genesis_hash(ctx: TransactionContext) -> bytes:
-    """Header hash of block 0, from the peer's own query chaincode: the same at every peer of the channel."""
-    arguments = ["GetBlockByNumber", ctx.get_stub().get_channel_id(), "0"]
-    response = await ctx.get_stub().invoke_chaincode("qscc", arguments)
-    if response.status != ResponseCode.OK:
-        raise TransactionError("the peer did not give the genesis block")
-    return parse_block(response.payload).header_hash
 
 
 def _own_name(ctx: TransactionContext) -> str:

@@ -1,0 +1,1 @@
+"""Deploying chaincode, plain or confidential, on a network that `cloister network up` started."""
