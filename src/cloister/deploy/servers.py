@@ -7,12 +7,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloister.errors import EnvironmentFailed
+from cloister.network import Network
 from cloister.network.processes import last_line, listens, running_pid, start_detached, stop_process, wait_until
 
 from .errors import ServerDied
 from .workspace import REGISTRY, Workspace
 
 NAME = "server"
+_RECORD = "server.json"
 START_TIMEOUT_S = 30.0
 
 
@@ -74,6 +77,24 @@ def start_host(
     _start(plan, [sys.executable, "-m", "cloister", "host", "run", "--config", str(plan.folder / "host.toml")])
 
 
+def start_again(network: Network) -> list[str]:
+    """Start every server of a network that does not run, as it ran before; their folders' names.
+
+    Raises: ServerDied; EnvironmentFailed if a record is damaged.
+    """
+    started = []
+    for organisation in network.organisations:
+        for path in sorted(organisation.folder.glob(f"chaincode/*/{_RECORD}")):
+            if running_pid(path.parent, NAME) is None:
+                try:
+                    record = json.loads(path.read_text("utf-8"))
+                    _launch(path.parent, list(record["command"]), int(record["port"]))
+                except (OSError, ValueError, KeyError, TypeError) as error:
+                    raise EnvironmentFailed(f"{path} cannot be read", hint="deploy the chaincode again") from error
+                started.append(f"{organisation.name} {path.parent.name}")
+    return started
+
+
 def stop_server(folder: Path) -> bool:
     """Stop a server; False if it was not running."""
     return stop_process(folder, NAME)
@@ -82,12 +103,17 @@ def stop_server(folder: Path) -> bool:
 def _start(plan: ServerPlan, command: list[str]) -> None:
     if running_pid(plan.folder, NAME) is not None:
         stop_process(plan.folder, NAME)
-    start_detached(command, folder=plan.folder, name=NAME, environment={"PYTHONUNBUFFERED": "1"})
-    log = plan.folder / f"{NAME}.log"
+    (plan.folder / _RECORD).write_text(json.dumps({"command": command, "port": plan.port}) + "\n", "utf-8")
+    _launch(plan.folder, command, plan.port)
+
+
+def _launch(folder: Path, command: list[str], port: int) -> None:
+    start_detached(command, folder=folder, name=NAME, environment={"PYTHONUNBUFFERED": "1"})
+    log = folder / f"{NAME}.log"
 
     def up() -> bool:
-        if running_pid(plan.folder, NAME) is None:
+        if running_pid(folder, NAME) is None:
             raise ServerDied(f"chaincode server ended: {last_line(log)}", hint=f"see {log}")
-        return listens(plan.port)
+        return listens(port)
 
     wait_until(up, what="chaincode server starts", timeout_s=START_TIMEOUT_S, log=log)

@@ -1,0 +1,110 @@
+"""`cloister network`: real Fabric networks on this machine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloister.deploy.servers import start_again
+from cloister.network import Network, NetworkOptions
+
+from .presentation import print_json, silent, tell
+
+DEFAULT_DIRECTORY = Path("cloister-network")
+directory = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_DIRECTORY,
+    show_default=True,
+    envvar="CLOISTER_NETWORK",
+    help="The network's folder.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+@click.group()
+def network() -> None:
+    """Start, show and stop a real Fabric network on this machine. For development and tests only."""
+
+
+@network.command()
+@directory
+@click.option("--orgs", type=int, default=2, show_default=True, help="Peer organisations, one peer each.")
+@click.option("--channel", default="mychannel", show_default=True, help="Name of the channel that all join.")
+@click.option(
+    "--batch-timeout", default="200ms", show_default=True, help="A block is cut after this time at the latest."
+)
+@as_json
+def up(*, directory: Path, orgs: int, channel: str, batch_timeout: str, as_json: bool) -> None:
+    """Start a TLS network: peers, one Raft orderer, a joined channel; or a stopped one again, with its ledgers.
+
+    Ports are chosen free, so several networks can run side by side. Left behind in the folder: connection profiles,
+    environment files for the peer CLI (source ORG/peer.env), network.json with everything else.
+    """
+    started = time.monotonic()
+    options = NetworkOptions(organisations=orgs, channel=channel, batch_timeout=batch_timeout)
+    running = Network.up(directory, options, progress=silent if as_json else tell)
+    for name in start_again(running):
+        tell(f"{name} runs again")
+    if as_json:
+        print_json(_describe(running))
+        return
+    tell(f"network in {running.folder} is up after {time.monotonic() - started:.1f} s (development and tests only)")
+    _print_status(running)
+
+
+@network.command()
+@directory
+@as_json
+def status(*, directory: Path, as_json: bool) -> int:
+    """Show which programs run. Exit code 0 if all do, 1 if not."""
+    found = Network.load(directory)
+    if as_json:
+        print_json(_describe(found))
+    else:
+        _print_status(found)
+    return 0 if all(process.pid for process in found.status()) else 1
+
+
+@network.command()
+@directory
+@click.option("--remove", is_flag=True, help="Delete the folder with all ledgers and keys too.")
+@as_json
+def down(*, directory: Path, remove: bool, as_json: bool) -> None:
+    """Stop the network and the chaincode servers deployed on it. Its ledgers stay, unless --remove is given."""
+    found = Network.load(directory)
+    stopped = found.down(remove=remove)
+    if as_json:
+        print_json({"stopped": stopped, "removed": remove})
+    else:
+        tell(f"{stopped} programs stopped{', folder removed' if remove else ''}")
+
+
+def _describe(found: Network) -> dict[str, Any]:
+    return {
+        "directory": str(found.folder),
+        "channel": found.channel,
+        "fabric_version": found.binaries.version,
+        "processes": [asdict(process) for process in found.status()],
+        "organisations": [
+            {
+                "name": item.name,
+                "msp_id": item.msp_id,
+                "peer": item.peer_endpoint,
+                "connection_profile": str(item.folder / "connection.json"),
+                "environment": str(item.folder / "peer.env"),
+            }
+            for item in found.organisations
+        ],
+    }
+
+
+def _print_status(found: Network) -> None:
+    for process in found.status():
+        state = f"running, pid {process.pid}" if process.pid else "stopped"
+        click.echo(f"{process.name:12} {process.endpoint:22} {state}")

@@ -1,0 +1,217 @@
+"""Where a command goes and as whom: a network of ours by folder, or any Fabric network by its connection profile."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cloister.errors import EnvironmentFailed, MalformedInput, UsageError
+
+if TYPE_CHECKING:
+    from cloister.client.credentials import Trust
+    from cloister.gateway import Gateway
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+DEFAULT_DIRECTORY = "cloister-network"
+DEFAULT_REGISTRY = "registry"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Options as given; `directory` counts unless a connection profile is named."""
+
+    directory: Path
+    user: str
+    profile: Path | None
+    peer: str | None
+    msp_id: str | None
+    certificate: Path | None
+    key: Path | None
+    channel: str | None
+    policy: Path | None
+    measurements: tuple[str, ...]
+    contract: str | None
+    genesis: str | None
+    registry: str
+
+    @asynccontextmanager
+    async def gateway(self) -> AsyncIterator[Gateway]:
+        """Connect. Raises: UsageError, EnvironmentFailed, MalformedInput, Refused (expired certificate)."""
+        from cloister.gateway import connect, endpoint_from_profile, load_identity, load_signer
+
+        if self.profile is None:
+            organisation, user = self._network_user()
+            endpoint = endpoint_from_profile(organisation.folder / "connection.json")
+            files = organisation.user(user)
+            identity, signer = load_identity(files.msp_id, files.cert_path), load_signer(files.key_path)
+        else:
+            if not (self.msp_id and self.certificate and self.key and self.channel):
+                raise UsageError("--profile needs --msp-id, --cert, --key and --channel too")
+            endpoint = endpoint_from_profile(self.profile, self.peer)
+            identity, signer = load_identity(self.msp_id, self.certificate), load_signer(self.key)
+        async with connect(endpoint, identity, signer) as gateway:
+            yield gateway
+
+    @property
+    def channel_name(self) -> str:
+        """The channel: as given, or the network's."""
+        if self.channel:
+            return self.channel
+        from cloister.network import Network
+
+        return Network.load(self.directory).channel
+
+    def trust(self, chaincode: str) -> Trust:
+        """What the client believes in: pins given on the command line, or those of our own network's folder."""
+        if self.profile is None:
+            from cloister.deploy.workspace import Workspace
+            from cloister.network import Network
+
+            return Workspace(Network.load(self.directory)).trust(chaincode, self.registry)
+        from cloister.client.credentials import Trust
+        from cloister.trusted.attest.policy import parse_policy
+
+        if self.policy is None:
+            raise UsageError("--policy FILE: your appraisal policy is needed", hint="see docs/client.md")
+        return Trust(
+            policy=parse_policy(read_file(self.policy)),
+            genesis_hash=self._genesis_hash(),
+            measurements=self._measurements(),
+            registry=self.registry,
+        )
+
+    def policy_bytes(self) -> bytes | None:
+        """The appraisal policy's JSON, None if none is given."""
+        if self.policy is not None:
+            return read_file(self.policy)
+        if self.profile is not None:
+            return None
+        from cloister.deploy.workspace import Workspace
+        from cloister.network import Network
+
+        return Workspace(Network.load(self.directory)).policy_path.read_bytes()
+
+    def _network_user(self) -> tuple[Any, str]:
+        from cloister.network import Network
+
+        organisation, _, user = self.user.partition("/")
+        return Network.load(self.directory).organisation(organisation), user or "User1"
+
+    def _genesis_hash(self) -> bytes:
+        from cloister.fabric.block import parse_block
+
+        if self.genesis is None:
+            raise UsageError(
+                "--genesis FILE or HASH: the channel's block 0, or its header hash, is needed",
+                hint="fetch it: peer channel fetch 0 genesis.block -c CHANNEL; compare the hash with other members",
+            )
+        if _is_hash(self.genesis):
+            return bytes.fromhex(self.genesis)
+        block = parse_block(read_file(Path(self.genesis)))
+        if block.number != 0:
+            raise MalformedInput(f"{self.genesis}: expected block 0, got block {block.number}", field="genesis")
+        return block.header_hash
+
+    def _measurements(self) -> frozenset[bytes]:
+        for measurement in self.measurements:
+            if not _is_hash(measurement):
+                raise UsageError(f"--measurement: expected 64 hex digits, got {measurement!r}")
+        found = {bytes.fromhex(measurement) for measurement in self.measurements}
+        if self.contract:
+            from cloister.trusted.attest.measurement import compute_measurement
+            from cloister.trusted.chaincode.contract_image import contract_digest
+
+            found.add(compute_measurement(contract_digest(self.contract)))
+        if not found:
+            raise UsageError(
+                "--measurement HEX or --contract FILE.py: say which code you trust",
+                hint="compute it from the contract: cloister chaincode measure FILE.py",
+            )
+        return frozenset(found)
+
+
+def target_options(default_user: str) -> Callable[[_F], _F]:
+    """Add the options; the command gets one `target`."""
+
+    def decorate(function: _F) -> _F:
+        @functools.wraps(function)
+        def wrapper(**options: Any) -> Any:
+            names = Target.__dataclass_fields__
+            values = {name: options.pop(name) for name in names}
+            values["measurements"] = tuple(values["measurements"])
+            return function(target=Target(**values), **options)
+
+        wrapped: Any = wrapper
+        for option in reversed(_options(default_user)):
+            wrapped = option(wrapped)
+        return wrapped  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def read_file(path: Path) -> bytes:
+    """A file's content. Raises: EnvironmentFailed."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EnvironmentFailed(f"{path}: {error.strerror}") from error
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) == 64 and all(character in "0123456789abcdefABCDEF" for character in text)
+
+
+def _options(default_user: str) -> list[Callable[[Any], Any]]:
+    path = click.Path(path_type=Path)
+
+    def option(*names: str, env: str, text: str, **more: Any) -> Callable[[Any], Any]:
+        return click.option(*names, envvar=env, help=text, show_envvar=False, **more)
+
+    return [
+        option(
+            "--dir",
+            "directory",
+            type=path,
+            default=Path(DEFAULT_DIRECTORY),
+            show_default=True,
+            env="CLOISTER_NETWORK",
+            text="Folder of a network started with `cloister network up`.",
+        ),
+        option(
+            "--as",
+            "user",
+            default=default_user,
+            show_default=True,
+            env="CLOISTER_USER",
+            text="ORG/USER of that network.",
+        ),
+        option("--profile", type=path, env="CLOISTER_PROFILE", text="Any other network: its connection profile."),
+        option("--peer", env="CLOISTER_PEER", text="Peer in the profile (default: the first of one's own)."),
+        option("--msp-id", env="CLOISTER_MSP_ID", text="With --profile: MSP ID of the identity."),
+        option("--cert", "certificate", type=path, env="CLOISTER_CERT", text="With --profile: certificate, PEM."),
+        option("--key", type=path, env="CLOISTER_KEY", text="With --profile: private key, PEM."),
+        option("--channel", env="CLOISTER_CHANNEL", text="With --profile: the channel."),
+        option("--policy", type=path, env="CLOISTER_POLICY", text="With --profile: your appraisal policy, JSON."),
+        option(
+            "--measurement",
+            "measurements",
+            multiple=True,
+            env="CLOISTER_MEASUREMENT",
+            text="With --profile: a measurement you trust, hex.",
+        ),
+        option("--contract", env="CLOISTER_CONTRACT", text="With --profile: or the contract that you trust, FILE.py."),
+        option("--genesis", env="CLOISTER_GENESIS", text="With --profile: the channel's block 0, file or header hash."),
+        option(
+            "--registry",
+            default=DEFAULT_REGISTRY,
+            show_default=True,
+            env="CLOISTER_REGISTRY",
+            text="Name of the enclave registry chaincode.",
+        ),
+    ]
