@@ -7,6 +7,7 @@ import json
 import os
 
 import pytest
+from fabric_protos.peer import transaction_pb2
 
 from cloister.client.confidential import open_confidential
 from cloister.client.errors import ConfidentialCallFailed
