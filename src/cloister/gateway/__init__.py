@@ -1,5 +1,6 @@
 """A client of Fabric's Gateway service, for asyncio. Objects and names as in the official Go, Node and Java clients."""
 
+from .checkpoint import Checkpointer, FileCheckpointer, InMemoryCheckpointer, Position
 from .commit import Commit, CommitStatus, SubmittedTransaction
 from .connection import Endpoint, endpoint_from_profile, open_channel
 from .contract import Contract
@@ -13,6 +14,7 @@ from .errors import (
     PeerError,
     SubmitError,
 )
+from .events import BlockEvent, ChaincodeEvent, FilteredBlockEvent, FilteredTransaction, PrivateDataBlockEvent
 from .gateway import Gateway, connect
 from .identity import Identity, Signer, load_identity, load_signer, new_private_key_signer
 from .network import Network
@@ -31,6 +33,15 @@ __all__ = [
     "Commit",
     "CommitStatus",
     "SubmittedTransaction",
+    "ChaincodeEvent",
+    "BlockEvent",
+    "FilteredBlockEvent",
+    "FilteredTransaction",
+    "PrivateDataBlockEvent",
+    "Checkpointer",
+    "InMemoryCheckpointer",
+    "FileCheckpointer",
+    "Position",
     "Endpoint",
     "endpoint_from_profile",
     "open_channel",

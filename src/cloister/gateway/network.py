@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from . import events
+from .checkpoint import Checkpointer
 from .contract import Argument, Contract, build
+from .events import BlockEvent, ChaincodeEvent, FilteredBlockEvent, PrivateDataBlockEvent
 from .proposal import Proposal
 from .session import Session
 
@@ -52,4 +55,42 @@ class Network:
             transient=transient,
             organizations=endorsing_organizations,
             nonce=nonce,
+        )
+
+    def chaincode_events(
+        self, chaincode: str, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
+    ) -> AsyncGenerator[ChaincodeEvent, None]:
+        """Events of one chaincode's valid transactions, without end; by default from now on.
+
+            async with aclosing(network.chaincode_events("basic", checkpoint=checkpointer)) as events:
+                async for event in events:
+                    ...                                  # deal with it, then:
+                    checkpointer.checkpoint_event(event)
+
+        A checkpointer goes before `start_block`. Raises, while iterating: EventsError.
+        """
+        return events.chaincode_events(
+            self._session, channel=self._name, chaincode=chaincode, start_block=start_block, checkpoint=checkpoint
+        )
+
+    def block_events(
+        self, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
+    ) -> AsyncGenerator[BlockEvent, None]:
+        """Whole blocks; after dealing with one: `checkpointer.checkpoint_block(event.block_number)`."""
+        return events.block_events(self._session, channel=self._name, start_block=start_block, checkpoint=checkpoint)
+
+    def filtered_block_events(
+        self, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
+    ) -> AsyncGenerator[FilteredBlockEvent, None]:
+        """Blocks without contents: transaction ids and validation codes."""
+        return events.filtered_block_events(
+            self._session, channel=self._name, start_block=start_block, checkpoint=checkpoint
+        )
+
+    def block_and_private_data_events(
+        self, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
+    ) -> AsyncGenerator[PrivateDataBlockEvent, None]:
+        """Blocks with the private data that the peer may show to this identity."""
+        return events.block_and_private_data_events(
+            self._session, channel=self._name, start_block=start_block, checkpoint=checkpoint
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -43,7 +43,7 @@ async def call_unary(
 
 async def call_stream(
     channel: Any, method: str, request: bytes, *, error: type[GatewayError], endpoint: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """One request, a stream of answers, until the caller stops or the stream ends. Raises: `error`."""
     stream = channel.unary_stream(method)(request)
     try:
@@ -57,7 +57,7 @@ async def call_stream(
 
 async def call_deliver(
     channel: Any, method: str, request: bytes, *, error: type[GatewayError], endpoint: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """A Deliver call: a bidirectional stream on which one request is sent. Raises: `error`."""
     stream = channel.stream_stream(method)()
     try:
