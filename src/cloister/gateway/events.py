@@ -155,7 +155,7 @@ async def block_and_private_data_events(
 
 async def _deliver(
     session: Session, method: str, channel: str, start_block: int | None, checkpoint: Checkpointer | None
-) -> AsyncIterator[events_pb2.DeliverResponse]:
+) -> AsyncGenerator[events_pb2.DeliverResponse, None]:
     position = checkpoint.position if checkpoint else Position()
     request = await _seek_envelope(session, channel, _seek(position, start_block))
     stream = call_deliver(
