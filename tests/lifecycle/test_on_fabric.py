@@ -1,0 +1,90 @@
+"""Lifecycle on real peers: install, approve, readiness, commit, upgrade."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cloister.deploy.deploy import connected
+from cloister.errors import MalformedInput, UsageError
+from cloister.gateway import EndorseError, EvaluateError
+from cloister.lifecycle import ChaincodeDefinition, Lifecycle, LifecycleError, package_chaincode, wait_until_usable
+from cloister.network import Network
+
+pytestmark = pytest.mark.fabric
+
+
+@pytest.fixture
+async def admins(fabric_network: Network) -> AsyncIterator[list[Lifecycle]]:
+    first, second = fabric_network.organisations
+    async with connected(first) as gateway1, connected(second) as gateway2:
+        yield [Lifecycle(gateway, fabric_network.channel) for gateway in (gateway1, gateway2)]
+
+
+def fresh() -> str:
+    return f"cc{os.urandom(4).hex()}"
+
+
+async def test_installing_twice_is_harmless(admins: list[Lifecycle]) -> None:
+    label = fresh()
+    package = package_chaincode(label, "127.0.0.1:9")
+    package_id = await admins[0].install(package, label)
+    assert await admins[0].install(package, label) == package_id
+    assert package_id in await admins[0].query_installed()
+    assert package_id not in await admins[1].query_installed()
+
+
+async def test_a_broken_package_is_refused_by_the_peer(admins: list[Lifecycle]) -> None:
+    with pytest.raises((EndorseError, LifecycleError), match=r"InstallChaincode|could not parse"):
+        await admins[0].install(b"no package", "label")
+
+
+async def test_approve_commit_upgrade_with_a_signature_policy(admins: list[Lifecycle]) -> None:
+    name = fresh()
+    definition = ChaincodeDefinition(name, "1.0", 1, signature_policy="OR('Org1MSP.peer','Org2MSP.peer')")
+    assert await admins[0].query_committed(name) is None
+    await admins[0].approve(definition)
+    assert await admins[0].check_commit_readiness(definition) == {"Org1MSP": True, "Org2MSP": False}
+    with pytest.raises(EndorseError, match="not agreed to by this org"):
+        await admins[0].commit(definition, ["Org1MSP", "Org2MSP"])
+    await admins[1].approve(definition)
+    await admins[0].commit(definition, ["Org1MSP", "Org2MSP"])
+    committed = await admins[1].query_committed(name)
+    assert committed is not None
+    assert (committed.version, committed.sequence) == ("1.0", 1)
+    upgrade = ChaincodeDefinition(name, "2.0", 2)
+    for admin in admins:
+        await admin.approve(upgrade)
+    await admins[1].commit(upgrade, ["Org1MSP", "Org2MSP"])
+    committed = await admins[0].query_committed(name)
+    assert committed is not None
+    assert committed.sequence == 2
+
+
+async def test_a_wrong_sequence_is_the_peers_clear_refusal(admins: list[Lifecycle]) -> None:
+    with pytest.raises(EndorseError, match="sequence"):
+        await admins[0].approve(ChaincodeDefinition(fresh(), "1.0", 7))
+
+
+def test_contradictory_and_broken_policies_are_refused_before_anything_is_sent() -> None:
+    with pytest.raises(UsageError, match="got both"):
+        ChaincodeDefinition(
+            "a", "1", signature_policy="'A.peer'", channel_policy="/Channel/Application/Admins"
+        ).fields()
+    with pytest.raises(MalformedInput):
+        ChaincodeDefinition("a", "1", signature_policy="AND(").fields()
+
+
+async def test_waiting_is_bounded_and_other_errors_pass_at_once() -> None:
+    async def gossip() -> None:
+        raise EvaluateError("no combination of peers can be derived which satisfy the endorsement policy")
+
+    async def broken() -> None:
+        raise EvaluateError("chaincode broken")
+
+    with pytest.raises(LifecycleError, match="not usable within 0 s"):
+        await wait_until_usable(gossip, timeout_s=0.1)
+    with pytest.raises(EvaluateError, match="chaincode broken"):
+        await wait_until_usable(broken, timeout_s=60)
