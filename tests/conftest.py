@@ -7,10 +7,17 @@ from collections.abc import Iterator
 import pytest
 
 from cloister.network import Network, NetworkOptions
+from cloister.network.install import install_binaries
 
 
 @pytest.fixture(scope="session")
-def fabric_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+def fabric_binaries() -> None:
+    """Fabric's programs, built if there are none: no test is skipped for want of them."""
+    install_binaries()
+
+
+@pytest.fixture(scope="session")
+def fabric_network(fabric_binaries: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """Two organisations with one peer each, one orderer, channel `mychannel`, blocks cut after 100 ms at the latest."""
     folder = tmp_path_factory.mktemp("network")
     network = Network.up(folder / "net", NetworkOptions(batch_timeout="100ms"))

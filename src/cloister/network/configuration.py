@@ -14,7 +14,6 @@ import yaml
 from .layout import ORDERER_DOMAIN, ORDERER_MSP, USERS, Layout, Organisation
 
 LOOPBACK = "127.0.0.1"
-BUILDER = Path(__file__).parent / "ccaas_builder"
 _ANY_FREE = "127.0.0.1:0"
 _SANS = ["localhost", LOOPBACK]
 
@@ -211,7 +210,7 @@ def peer_config(layout: Layout, organisation: Organisation) -> dict[str, Any]:
         },
         "vm": {"endpoint": ""},
         "chaincode": {
-            "externalBuilders": [{"name": "ccaas", "path": str(BUILDER), "propagateEnvironment": []}],
+            "externalBuilders": [{"name": "ccaas", "path": str(layout.builder), "propagateEnvironment": []}],
             "installTimeout": "60s",
             "startuptimeout": "30s",
             "executetimeout": "30s",

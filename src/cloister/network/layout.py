@@ -124,6 +124,11 @@ class Layout:
         """FABRIC_CFG_PATH for the peer CLI."""
         return self.folder / "core"
 
+    @property
+    def builder(self) -> Path:
+        """The external builder that peers run: a copy of ours, executable whatever the installation did to it."""
+        return self.folder / "ccaas_builder"
+
     def ports(self) -> dict[str, int]:
         """Every port that the network listens on, by what it is for."""
         found = {"orderer": self.orderer.port, "orderer admin": self.orderer.admin_port}

@@ -31,6 +31,7 @@ from .processes import (
 )
 
 START_TIMEOUT_S = 30.0
+BUILDER = Path(__file__).parent / "ccaas_builder"
 _LEADER = "Raft leader changed: 0 -> "
 Progress = Callable[[str], None]
 
@@ -189,6 +190,9 @@ class Network:
         for organisation in self.organisations:
             path = self._peer_folder(organisation) / "core.yaml"
             configuration.write_yaml(path, configuration.peer_config(layout, organisation))
+        shutil.copytree(BUILDER, layout.builder)
+        for script in (layout.builder / "bin").iterdir():
+            script.chmod(0o755)
         write_client_files(layout, self.binaries)
 
     def _launch(self, progress: Progress) -> None:
