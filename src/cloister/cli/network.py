@@ -49,13 +49,17 @@ def up(*, directory: Path, orgs: int, channel: str, batch_timeout: str, as_json:
     started = time.monotonic()
     options = NetworkOptions(organisations=orgs, channel=channel, batch_timeout=batch_timeout)
     running = Network.up(directory, options, progress=silent if as_json else tell)
-    for name in start_again(running):
-        tell(f"{name} runs again")
-    if as_json:
-        print_json(_describe(running))
-        return
-    tell(f"network in {running.folder} is up after {time.monotonic() - started:.1f} s (development and tests only)")
-    _print_status(running)
+    try:
+        for name in start_again(running):
+            tell(f"{name} runs again")
+        if as_json:
+            print_json(_describe(running))
+            return
+        tell(f"network in {running.folder} is up after {time.monotonic() - started:.1f} s (development and tests only)")
+        _print_status(running)
+    except KeyboardInterrupt:
+        running.down()  # Ctrl-C before the last word: nothing is left running
+        raise
 
 
 @network.command()
