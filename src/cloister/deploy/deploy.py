@@ -37,13 +37,17 @@ PLAIN_VERSION = "1.0"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to deploy. `contract` is FILE.py[:Class]; `hash_seeds` one PYTHONHASHSEED per organisation (tests)."""
+    """What to deploy. `contract` is FILE.py[:Class]; `initialise` False leaves the enclaves without keys.
+
+    `hash_seeds`: one PYTHONHASHSEED per organisation, for tests; a real enclave's is measured.
+    """
 
     name: str
     contract: str
     confidential: bool = True
     signature_policy: str = ""
     hash_seeds: Sequence[str] = ()
+    initialise: bool = True
 
 
 def _silent(message: str) -> None:
@@ -101,7 +105,7 @@ async def deploy(network: Network, plan: Plan, *, progress: Progress = _silent) 
         )
         await _await_usable(network, gateways, plan)
         workspace.record(deployment)
-    if plan.confidential:
+    if plan.confidential and plan.initialise:
         await initialise(network, plan.name, progress=progress)
     return deployment
 
