@@ -53,7 +53,7 @@ def _search_file(path: Path, needles: Mapping[str, bytes]) -> list[tuple[int, st
             for what, needle in needles.items():
                 found.update((start + offset, what) for offset in _occurrences(window, needle))
             position += len(chunk)
-            tail = window[len(window) - overlap :] if overlap else b""
+            tail = window[max(0, len(window) - overlap) :]
     return sorted(found)
 
 
