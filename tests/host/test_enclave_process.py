@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from cloister.errors import EnvironmentFailed
+from cloister.errors import EnvironmentFailed, MalformedInput
 from cloister.fabric.proposal import compute_transaction_id
 from cloister.host.errors import EnclaveLost, EnclaveRefused
 from cloister.host.process import EnclaveCommand, EnclaveProcess, start_enclave
@@ -32,7 +33,9 @@ from cloister.wire.messages import (
     Result,
     Sealed,
     Status,
+    ValueAnswer,
 )
+from cloister.wire.stream import MAX_FRAME_BYTES
 from support.enclaves import AUTHORITY_SEED, ENDORSEMENTS, SAMPLES, Caller, World, provision_message
 
 TRANSACTIONS = 300
@@ -187,3 +190,37 @@ async def test_a_refusal_carries_a_reason_and_a_hint(authority: Path) -> None:
     assert caught.value.reason == "not-initialised"
     assert caught.value.hint is not None
     assert "cloister init" in caught.value.hint
+
+
+async def test_an_answer_that_fails_makes_the_enclave_forget_the_call(authority: Path) -> None:
+    """The peer's error in the middle of an execution: the caller sees it, nothing is left behind in the enclave."""
+
+    async def broken(question: Question) -> Answer:
+        raise ConnectionError("the peer is gone")
+
+    async def too_large(question: Question) -> Answer:
+        return ValueAnswer(bytes(MAX_FRAME_BYTES))
+
+    async with enclave(authority) as process:
+        await process.link.ask(provision_message())
+        made = await process.link.ask(MakeKeys())
+        assert isinstance(made, KeysMade)
+        await process.link.ask(Activate(made.descriptor))
+        descriptor = parse_descriptor(made.descriptor)
+        with pytest.raises(ConnectionError):
+            await process.link.run(Invoke(signed_call(Caller(), descriptor, "init", "house")), broken)
+        with pytest.raises(MalformedInput):
+            await process.link.run(Invoke(signed_call(Caller(), descriptor, "init", "house")), too_large)
+        assert (await run(process, World(), signed_call(Caller(), descriptor, "init", "house"))).puts
+
+
+async def test_an_enclave_that_says_nothing_counts_as_lost(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with enclave(authority) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        monkeypatch.setattr("cloister.host.link.REPLY_TIMEOUT_S", 0.2)
+        try:
+            with pytest.raises(EnclaveLost, match="no answer"):
+                await process.link.ask(GetStatus())
+            assert not process.alive
+        finally:
+            os.kill(process.pid, signal.SIGCONT)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from cloister.fabric.proposal import compute_transaction_id
+from cloister.trusted.chaincode.contract_image import load_contract_image
+from cloister.trusted.chaincode.key_set import parse_descriptor
 from cloister.trusted.chaincode.request import Request, seal_request
 from cloister.trusted.chaincode.statement import Checkpoint
 from cloister.wire.messages import (
+    Abandon,
     GetParameter,
     GetRange,
     GetState,
@@ -21,7 +25,7 @@ from cloister.wire.messages import (
     RowsAnswer,
     ValueAnswer,
 )
-from support.enclaves import Caller, Session, World, new_session
+from support.enclaves import Caller, Session, World, bring_up_first, make_enclave, new_session, status_of
 
 
 @pytest.fixture
@@ -219,3 +223,50 @@ def test_plaintext_is_nowhere_in_a_result(session: Session) -> None:
     everything = b"".join([result.payload, *(key.encode() + value for key, value in result.puts)])
     for secret in (b"ann-the-bidder", b"123456789", b"submit", b"bid"):
         assert secret not in everything
+
+
+# --- robustness -------------------------------------------------------------------------------------------------------
+
+
+def test_e1_text_without_encoding_is_an_error_of_that_call_alone() -> None:
+    """Half a surrogate pair in an argument reaches the contract's error text: no crash, a sealed error."""
+    session = new_session("secret_keeper")
+    session.call("init")
+    outcome = session.call("remove_user", "\udcff".encode("utf-8", "surrogatepass").decode("latin-1")).outcome
+    assert outcome.status == 500
+    session = new_session()
+    failed = session.call('no such function "\\ud800"').outcome
+    assert failed.status == 500
+    assert session.call("init", "house").outcome.status == 200
+
+
+def test_a_contract_that_quotes_half_a_surrogate_pair_stays_alive(tmp_path: Path) -> None:
+    contract = tmp_path / "quoting.py"
+    contract.write_text(
+        "from cloister.contract import Contract, TransactionContext, TransactionError\n"
+        "class Quoting(Contract):\n"
+        "    async def quote(self, ctx: TransactionContext, words: list[str]) -> str:\n"
+        "        raise TransactionError(words[0])\n"
+        "    async def emit(self, ctx: TransactionContext, words: list[str]) -> str:\n"
+        "        ctx.get_stub().set_event(words[0], 'x')\n"
+        "        return 'OK'\n"
+        "    async def leave(self, ctx: TransactionContext) -> str:\n"
+        "        raise SystemExit(1)\n"
+    )
+    enclave = make_enclave(load_contract_image(str(contract)))
+    made = bring_up_first(enclave)
+    session = Session(enclave, parse_descriptor(made.descriptor))
+    for function in ("quote", "emit"):
+        assert session.call(function, '["\\ud800"]').outcome.status == 500
+    assert session.call("leave").outcome.message == "the contract tried to end the process"
+    assert status_of(enclave).state == "ready"
+
+
+def test_executions_in_flight_are_bounded(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloister.trusted.chaincode.enclave.MAX_EXECUTIONS", 3)
+    signed = [session.propose("create", f"x{number}")[0] for number in range(4)]
+    replies = [session.enclave.handle(500 + number, Invoke(item)) for number, item in enumerate(signed)]
+    assert [type(reply) for reply in replies] == [GetState, GetState, GetState, Refusal]
+    session.enclave.handle(500, Abandon())
+    assert isinstance(session.enclave.handle(600, Invoke(signed[3])), GetState)
+    session.enclave.drop_executions()

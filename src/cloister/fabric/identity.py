@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
@@ -45,7 +45,7 @@ class SerializedIdentity:
         """
         try:
             return x509.load_pem_x509_certificate(self.id_bytes)
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise MalformedInput("identity holds no X.509 certificate in PEM", field="id_bytes") from error
 
 
@@ -79,7 +79,10 @@ def verify_signature(certificate: x509.Certificate, message: bytes, signature: b
     Raises: Refused(reason="signature").
     Not here: whether the certificate is valid in the channel; that is a matter of the channel's MSPs.
     """
-    key = certificate.public_key()
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Refused("signature refused: the certificate's key is of no use", reason="signature") from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise Refused("signature refused: the certificate's key is not ECDSA", reason="signature")
     try:

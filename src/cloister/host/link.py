@@ -28,6 +28,8 @@ from cloister.wire.stream import FrameBuffer, wrap_frame
 from .errors import EnclaveLost, EnclaveRefused
 
 _CHUNK_BYTES = 256 * 1024
+REPLY_TIMEOUT_S = 60.0
+"""Longer than any peer waits for a chaincode call (Fabric 2.5.9 core.yaml chaincode.executetimeout: 30 s)."""
 AnswerQuestion = Callable[[Question], Awaitable[Answer]]
 
 
@@ -62,31 +64,40 @@ class EnclaveLink:
         try:
             self._send(call, message)
             while True:
-                reply = await replies.get()
-                if reply is None:
-                    raise EnclaveLost("enclave lost: its connection broke", hint="retry; the host starts it again")
+                reply = await self._next(replies)
                 if isinstance(reply, Refusal):
                     raise EnclaveRefused(reply.reason)
                 if not isinstance(reply, GetState | GetParameter | GetRange):
                     return reply
-                self._send(call, await self._answered(call, reply, answer))
+                self._send(call, await answer(reply))
+        except EnclaveRefused:
+            raise
+        except BaseException:
+            # Whatever happened (the peer's error, a cancelled call, an answer too large): the enclave must forget it.
+            if self.alive:
+                self._send(call, Abandon())
+            raise
         finally:
             del self._calls[call]
+
+    async def _next(self, replies: asyncio.Queue[EnclaveMessage | None]) -> EnclaveMessage:
+        """The enclave's next message. An enclave that says nothing for REPLY_TIMEOUT_S seconds counts as lost."""
+        try:
+            reply = await asyncio.wait_for(replies.get(), REPLY_TIMEOUT_S)
+        except TimeoutError as error:
+            self._lost = True
+            raise EnclaveLost(
+                f"enclave lost: no answer for {REPLY_TIMEOUT_S:.0f} s", hint="retry; the host starts it again"
+            ) from error
+        if reply is None:
+            raise EnclaveLost("enclave lost: its connection broke", hint="retry; the host starts it again")
+        return reply
 
     async def close(self) -> None:
         """Close the connection; calls in flight fail."""
         self._receiver.cancel()
         await asyncio.gather(self._receiver, return_exceptions=True)
         self._writer.close()
-
-    async def _answered(self, call: int, question: Question, answer: AnswerQuestion) -> Answer:
-        try:
-            return await answer(question)
-        except BaseException:
-            # Whatever happened (the peer's error, a cancelled call): the enclave must not keep the execution.
-            if self.alive:
-                self._send(call, Abandon())
-            raise
 
     def _send(self, call: int, message: HostMessage) -> None:
         if self._lost:

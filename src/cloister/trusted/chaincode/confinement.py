@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 _DENIED_PREFIXES = (
+    "_thread.start",
     "ctypes.",
     "fcntl.",
     "ftplib.",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from cloister.errors import CloisterError, MalformedInput, Refused
+from cloister.errors import MalformedInput, Refused
 from cloister.trusted.attest.appraise import Binding, Verdict, appraise, require_binding
 from cloister.trusted.attest.evidence import (
     ROLE_CHAINCODE,
@@ -99,7 +99,7 @@ class Enclave:
         except MalformedInput:
             self._forget(call)
             return Refusal("malformed")
-        except CloisterError:
+        except Exception:  # noqa: BLE001 - the top level: a fault of ours refuses one call and tells nothing of it
             self._forget(call)
             return Refusal("internal")
 

@@ -134,7 +134,9 @@ def _settle(response: Response, state: SealedState, ledger: SealedLedger, *, is_
     if response.status >= _FIRST_ERROR_STATUS:
         state.discard_writes()
         ledger.event = None
-    return response
+    # A message may quote an argument with half a surrogate pair, which has no encoding.
+    message = response.message.encode("utf-8", "replace").decode("utf-8")
+    return Response(response.status, message, response.payload)
 
 
 async def _seal(

@@ -72,6 +72,7 @@ class SealedLedger:
 
     def set_event(self, name: str, payload: bytes) -> None:
         """An explicit disclosure by the author: name and payload are public. The last one counts."""
+        name.encode("utf-8")  # what has no encoding fails here, as the contract's own error
         self.event = (name, payload)
 
     async def get_query_result(

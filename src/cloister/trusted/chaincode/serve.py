@@ -13,8 +13,8 @@ import socket
 import sys
 
 from cloister.errors import MalformedInput
-from cloister.wire.messages import decode_host_message, encode_message
-from cloister.wire.stream import FrameBuffer, wrap_frame
+from cloister.wire.messages import Abandon, Refusal, decode_host_message, encode_message
+from cloister.wire.stream import MAX_FRAME_BYTES, FrameBuffer, wrap_frame
 
 from .confinement import confined
 from .enclave import Enclave
@@ -74,4 +74,10 @@ def _reply(enclave: Enclave, frame: bytes) -> bytes:
     call, message = decode_host_message(frame)
     with confined():
         reply = enclave.handle(call, message)
-    return b"" if reply is None else wrap_frame(encode_message(call, reply))
+    if reply is None:
+        return b""
+    encoded = encode_message(call, reply)
+    if len(encoded) > MAX_FRAME_BYTES:
+        enclave.handle(call, Abandon())
+        encoded = encode_message(call, Refusal("too-large"))
+    return wrap_frame(encoded)
