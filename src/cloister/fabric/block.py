@@ -11,9 +11,10 @@ import hashlib
 from dataclasses import dataclass
 
 from fabric_protos.common import common_pb2
-from google.protobuf.message import DecodeError
 
 from cloister.errors import MalformedInput
+
+from .decoding import decode_message
 
 _SEQUENCE, _INTEGER, _OCTET_STRING = 0x30, 0x02, 0x04
 
@@ -41,11 +42,7 @@ class Block:
 
 def parse_block(encoded: bytes) -> Block:
     """Parse a serialised `common.Block`. Raises: MalformedInput, and nothing else, for any bytes."""
-    block = common_pb2.Block()
-    try:
-        block.ParseFromString(encoded)
-    except DecodeError as error:
-        raise MalformedInput("not a block", field="block") from error
+    block = decode_message(common_pb2.Block(), encoded, "block")
     if not block.HasField("header"):
         raise MalformedInput("block: no header", field="header")
     return Block(

@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from fabric_protos.msp import identities_pb2
-from google.protobuf.message import DecodeError
 
 from cloister.errors import MalformedInput, Refused
+
+from .decoding import decode_message
 
 # Group orders, SEC 2 v2 sections 2.4.2, 2.5.1, 2.6.1. Fabric accepts s <= n/2 only.
 _ORDER = {
@@ -54,11 +55,7 @@ def decode_serialized_identity(encoded: bytes) -> SerializedIdentity:
 
     Raises: MalformedInput.
     """
-    message = identities_pb2.SerializedIdentity()
-    try:
-        message.ParseFromString(encoded)
-    except DecodeError as error:
-        raise MalformedInput("not a serialised identity", field="creator") from error
+    message = decode_message(identities_pb2.SerializedIdentity(), encoded, "serialised identity")
     return SerializedIdentity(message.mspid, message.id_bytes)
 
 

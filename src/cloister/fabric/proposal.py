@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import chaincode_pb2, proposal_pb2
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
-from cloister.errors import MalformedInput
+from .decoding import decode_message
 
 NONCE_BYTES = 24
 """Length of a nonce in bytes. Fabric takes any; fixed here because SHA-256(nonce + creator) has no boundary."""
@@ -123,14 +122,14 @@ def parse_signed_proposal(encoded: bytes) -> ParsedProposal:
     Raises: MalformedInput, and nothing else, for any bytes.
     Not here: signature, transaction id, names: `trusted/chaincode/admission.py` judges them.
     """
-    signed = _decode(proposal_pb2.SignedProposal(), encoded, "signed proposal")
-    proposal = _decode(proposal_pb2.Proposal(), signed.proposal_bytes, "proposal")
-    header = _decode(common_pb2.Header(), proposal.header, "header")
-    channel_header = _decode(common_pb2.ChannelHeader(), header.channel_header, "channel header")
-    signature_header = _decode(common_pb2.SignatureHeader(), header.signature_header, "signature header")
-    extension = _decode(proposal_pb2.ChaincodeHeaderExtension(), channel_header.extension, "header extension")
-    payload = _decode(proposal_pb2.ChaincodeProposalPayload(), proposal.payload, "proposal payload")
-    spec = _decode(chaincode_pb2.ChaincodeInvocationSpec(), payload.input, "chaincode invocation").chaincode_spec
+    signed = decode_message(proposal_pb2.SignedProposal(), encoded, "signed proposal")
+    proposal = decode_message(proposal_pb2.Proposal(), signed.proposal_bytes, "proposal")
+    header = decode_message(common_pb2.Header(), proposal.header, "header")
+    channel_header = decode_message(common_pb2.ChannelHeader(), header.channel_header, "channel header")
+    signature_header = decode_message(common_pb2.SignatureHeader(), header.signature_header, "signature header")
+    extension = decode_message(proposal_pb2.ChaincodeHeaderExtension(), channel_header.extension, "header extension")
+    payload = decode_message(proposal_pb2.ChaincodeProposalPayload(), proposal.payload, "proposal payload")
+    spec = decode_message(chaincode_pb2.ChaincodeInvocationSpec(), payload.input, "chaincode invocation").chaincode_spec
     bare_payload = _encode(proposal_pb2.ChaincodeProposalPayload(input=payload.input))
     return ParsedProposal(
         signed_bytes=signed.proposal_bytes,
@@ -155,12 +154,3 @@ def parse_signed_proposal(encoded: bytes) -> ParsedProposal:
 
 def _encode(message: Message) -> bytes:
     return message.SerializeToString(deterministic=True)
-
-
-def _decode(message: Any, encoded: bytes, what: str) -> Any:
-    """Fill a fresh message of the generated (untyped) code from bytes."""
-    try:
-        message.ParseFromString(encoded)
-    except DecodeError as error:
-        raise MalformedInput(f"not a {what}", field=what) from error
-    return message

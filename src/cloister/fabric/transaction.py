@@ -14,9 +14,10 @@ from fabric_protos.common import common_pb2
 from fabric_protos.ledger.rwset import rwset_pb2
 from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_response_pb2, transaction_pb2
-from google.protobuf.message import DecodeError
 
 from cloister.errors import MalformedInput
+
+from .decoding import decode_message
 
 VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
 
@@ -126,16 +127,16 @@ class EndorsedTransaction:
 
 def parse_endorsed_transaction(envelope: bytes) -> EndorsedTransaction:
     """Parse a serialised `common.Envelope`. Raises: MalformedInput, and nothing else, for any bytes."""
-    outer = _decode(common_pb2.Envelope(), envelope, "envelope")
-    payload = _decode(common_pb2.Payload(), outer.payload, "payload")
-    header = _decode(common_pb2.ChannelHeader(), payload.header.channel_header, "channel header")
+    outer = decode_message(common_pb2.Envelope(), envelope, "envelope")
+    payload = decode_message(common_pb2.Payload(), outer.payload, "payload")
+    header = decode_message(common_pb2.ChannelHeader(), payload.header.channel_header, "channel header")
     if header.type != common_pb2.ENDORSER_TRANSACTION:
         raise MalformedInput("envelope: not an endorsed transaction", field="type")
-    signature_header = _decode(common_pb2.SignatureHeader(), payload.header.signature_header, "signature header")
-    transaction = _decode(transaction_pb2.Transaction(), payload.data, "transaction")
+    signature_header = decode_message(common_pb2.SignatureHeader(), payload.header.signature_header, "signature header")
+    transaction = decode_message(transaction_pb2.Transaction(), payload.data, "transaction")
     if len(transaction.actions) != 1:
         raise MalformedInput("transaction: expected exactly one action", field="actions")
-    action_payload = _decode(
+    action_payload = decode_message(
         transaction_pb2.ChaincodeActionPayload(), transaction.actions[0].payload, "chaincode action payload"
     )
     endorsed = action_payload.action
@@ -154,13 +155,13 @@ def parse_endorsed_transaction(envelope: bytes) -> EndorsedTransaction:
 
 def parse_proposal_response_payload(encoded: bytes) -> ChaincodeAction:
     """Parse a `protos.ProposalResponsePayload` down to its read/write sets. Raises: MalformedInput."""
-    payload = _decode(proposal_response_pb2.ProposalResponsePayload(), encoded, "proposal response payload")
-    action = _decode(proposal_pb2.ChaincodeAction(), payload.extension, "chaincode action")
+    payload = decode_message(proposal_response_pb2.ProposalResponsePayload(), encoded, "proposal response payload")
+    action = decode_message(proposal_pb2.ChaincodeAction(), payload.extension, "chaincode action")
     event = None
     if action.events:
-        parsed = _decode(chaincode_event_pb2.ChaincodeEvent(), action.events, "chaincode event")
+        parsed = decode_message(chaincode_event_pb2.ChaincodeEvent(), action.events, "chaincode event")
         event = (parsed.event_name, parsed.payload)
-    results = _decode(rwset_pb2.TxReadWriteSet(), action.results, "read/write set")
+    results = decode_message(rwset_pb2.TxReadWriteSet(), action.results, "read/write set")
     return ChaincodeAction(
         proposal_hash=payload.proposal_hash,
         status=action.response.status,
@@ -174,7 +175,7 @@ def parse_proposal_response_payload(encoded: bytes) -> ChaincodeAction:
 
 
 def _namespace(item: Any) -> NamespaceRwset:
-    rwset = _decode(kv_rwset_pb2.KVRWSet(), item.rwset, "namespace read/write set")
+    rwset = decode_message(kv_rwset_pb2.KVRWSet(), item.rwset, "namespace read/write set")
     return NamespaceRwset(
         namespace=item.namespace,
         reads=tuple(_read(read) for read in rwset.reads),
@@ -201,12 +202,3 @@ def _range(query: Any) -> RangeQuery:
         reads=tuple(_read(read) for read in query.raw_reads.kv_reads),
         merkle=query.HasField("reads_merkle_hashes"),
     )
-
-
-def _decode(message: Any, encoded: bytes, what: str) -> Any:
-    """Fill a fresh message of the generated (untyped) code from bytes."""
-    try:
-        message.ParseFromString(encoded)
-    except DecodeError as error:
-        raise MalformedInput(f"not a {what}", field=what) from error
-    return message
