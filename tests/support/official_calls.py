@@ -68,6 +68,18 @@ CALLS: tuple[tuple[str, ...], ...] = (
 )
 
 
+def official_command() -> list[str]:
+    """How to start the contract on the official package's server.
+
+    It makes its server before there is an event loop, which Python 3.13 no longer forgives: here one is set first.
+    """
+    program = (
+        "import asyncio, runpy; asyncio.set_event_loop(asyncio.new_event_loop()); "
+        f"runpy.run_path({str(OFFICIAL_CONTRACT)!r}, run_name='__main__')"
+    )
+    return ["-c", program]
+
+
 def with_changed_import(directory: Path) -> Path:
     """The official package's contract with its import line changed to ours, and nothing else."""
     path = directory / "changed_import_contract.py"

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from cloister.errors import CommitRefused, Refused
 from cloister.fabric.proposal import compute_transaction_id, encode_signed_proposal, parse_signed_proposal
 from cloister.fabric.transaction import VALIDATION_PARAMETER, EndorsedTransaction, parse_endorsed_transaction
-from cloister.gateway import Network, Proposal
+from cloister.gateway import Network, Proposal, Transaction
 from cloister.trusted.chaincode.reads import MetadataWrite, Write
 from cloister.trusted.chaincode.request import RESPONSE_KEY_BYTES, Request, seal_request
 
 from .credentials import Credentials, Trust, verify_credentials
 from .errors import ConfidentialCallFailed
 from .results import Expectation, VerifiedResult, verify_effects, verify_result
+from .retry import retry_endorsement
 
 _FIRST_ERROR_STATUS = 400
 
@@ -67,8 +68,12 @@ class ConfidentialContract:
         Raises: ConfidentialCallFailed (the contract's error); Refused (a result or transaction that is not the
         enclave's); gateway errors; CommitRefused (not valid, for instance MVCC_READ_CONFLICT: submit again).
         """
-        sealed = self._seal(function, arguments, transient, endorsing_organizations)
-        transaction = await sealed.proposal.endorse()
+
+        async def endorse() -> tuple[_Sealed, Transaction]:
+            fresh = self._seal(function, arguments, transient, endorsing_organizations)
+            return fresh, await fresh.proposal.endorse()
+
+        sealed, transaction = await retry_endorsement(endorse)
         endorsed = parse_endorsed_transaction(transaction.prepared_transaction)
         result = verify_result(endorsed.action.payload, self._expect(sealed))
         self._raise_contract_error(result)

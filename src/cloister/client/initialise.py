@@ -10,8 +10,10 @@ them, import them · 5 the enclave is ready.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +24,13 @@ from cloister.gateway import Contract, Network
 from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements
 from cloister.trusted.attest.policy import parse_policy
 
+from .retry import retry_endorsement
+
 Progress = Callable[[str], None]
 _RACE_CODES = {"MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT"}
 _ATTEMPTS = 5
+EXPORT_TIMEOUT_S = 10.0
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class Initialiser:
                     hint="give one with --policy FILE",
                 )
             self._progress("registry: setting the appraisal policy")
-            await self._registry.submit_transaction("configure", self._policy, await self._genesis_hash())
+            await self._registry_submit("configure", self._policy, await self._genesis_hash())
             return
         if self._policy is not None and parse_policy(self._policy).encode() != configuration["policy"].encode():
             raise Refused(
@@ -164,28 +170,35 @@ class Initialiser:
         await self._ask("import")
 
     async def _request_export(self, newcomer: str, enclaves: list[dict[str, str]]) -> None:
-        """Ask the enclaves of the other organisations in turn."""
-        failures: list[str] = []
-        for msp_id in sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id}):
-            self._progress(f"{self._msp_id}: asking the enclave of {msp_id} for the keys")
-            try:
-                exported = await self._ask("export", newcomer, organisation=msp_id)
-            except CloisterError as error:
-                failures.append(f"{msp_id}: {error.message}")
-                continue
-            await self._registry.submit_transaction(
-                "put_export", self._chaincode, exported["exporter"], newcomer, exported["export"]
-            )
-            return
-        raise RemoteFailed(
-            f"no enclave of another organisation gave the keys ({'; '.join(failures) or 'none is registered'})",
-            hint="start the host of an organisation that is initialised already, then run `cloister init` again",
-        )
+        """Ask the enclaves of the other organisations in turn, for a while: their peers may not have the block with
+        the registration yet."""
+        others = sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id})
+        deadline = time.monotonic() + EXPORT_TIMEOUT_S
+        while True:
+            failures: list[str] = []
+            for msp_id in others:
+                self._progress(f"{self._msp_id}: asking the enclave of {msp_id} for the keys")
+                try:
+                    exported = await self._ask("export", newcomer, organisation=msp_id)
+                except CloisterError as error:
+                    failures.append(f"{msp_id}: {error.message}")
+                    continue
+                await self._registry_submit(
+                    "put_export", self._chaincode, exported["exporter"], newcomer, exported["export"]
+                )
+                return
+            if time.monotonic() > deadline or not others:
+                told = "; ".join(failures) or "none is registered"
+                raise RemoteFailed(
+                    f"no enclave of another organisation gave the keys ({told})",
+                    hint="start the host of an organisation that has them, then run `cloister init` again",
+                )
+            await asyncio.sleep(_POLL_S)
 
     async def _register(self, evidence: str, descriptor: str = "") -> None:
         endorsements = _base64(Endorsements(KIND_SIMULATION, b"").encode())
         arguments = [self._chaincode, evidence, endorsements, *([descriptor] if descriptor else [])]
-        await self._registry.submit_transaction("register", *arguments)
+        await self._registry_submit("register", *arguments)
 
     async def _ask(self, call: str, *arguments: str, organisation: str | None = None) -> Any:
         """One of the host's own calls, at this organisation's peer or another's."""
@@ -194,6 +207,9 @@ class Initialiser:
             f"cloister:{call}", arguments=list(arguments), endorsing_organizations=organisations
         )
         return _json(answer)
+
+    async def _registry_submit(self, function: str, *arguments: str | bytes) -> None:
+        await retry_endorsement(lambda: self._registry.submit_transaction(function, *arguments))
 
     async def _registry_query(self, function: str, *arguments: str) -> Any:
         answer = await self._registry.evaluate(

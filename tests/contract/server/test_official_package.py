@@ -12,7 +12,7 @@ from cloister.fabric.identity import SerializedIdentity
 from cloister.fabric.proposal import build_proposal, encode_signed_proposal
 from support.certificates import make_identity
 from support.memory_ledger import MemoryLedger
-from support.official_calls import CALLS, OFFICIAL_CONTRACT, served, with_changed_import
+from support.official_calls import CALLS, official_command, served, with_changed_import
 from support.simulated_peer import SimulatedPeer
 
 
@@ -50,7 +50,7 @@ async def run_all_patiently(address: str) -> tuple[list[tuple[int, str, bytes]],
 
 async def test_both_servers_answer_alike_and_write_alike(tmp_path: Path) -> None:
     official_log, our_log = tmp_path / "official.log", tmp_path / "ours.log"
-    with served([str(OFFICIAL_CONTRACT)], "label:hash", official_log) as address:
+    with served(official_command(), "label:hash", official_log) as address:
         official, official_state = await run_all_patiently(address)
     with served([str(with_changed_import(tmp_path))], "label:hash", our_log) as address:
         ours, our_state = await run_all(address)

@@ -19,7 +19,7 @@ from cloister.contract.server import ChaincodeServer, ServerTls, contract_handle
 from cloister.fabric.proposal import Proposal
 from cloister.network import Network
 from support.fabric import Endorsed, FabricCaller, deploy, package_id
-from support.official_calls import CALLS, OFFICIAL_CONTRACT, free_port, served, with_changed_import
+from support.official_calls import CALLS, free_port, official_command, served, with_changed_import
 from support.tls import make_certificate
 
 pytestmark = pytest.mark.fabric
@@ -292,7 +292,7 @@ def twins(fabric_network: Network, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("twins")
     official, ours = _twin(fabric_network, folder, "official"), _twin(fabric_network, folder, "ours")
     with (
-        served([str(OFFICIAL_CONTRACT)], official[1], folder / "official.log", official[2]),
+        served(official_command(), official[1], folder / "official.log", official[2]),
         served([str(with_changed_import(folder))], ours[1], folder / "ours.log", ours[2]),
     ):
         for name, (path, identifier, _) in (("official", official), ("ours", ours)):
