@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import click
 
 from cloister.deploy.servers import start_again
 from cloister.network import Network, NetworkOptions
+from cloister.network.claim import holds_network
 
 from .presentation import print_json, silent, tell
 
@@ -34,21 +35,18 @@ def network() -> None:
 
 @network.command()
 @directory
-@click.option("--orgs", type=int, default=2, show_default=True, help="Peer organisations, one peer each.")
-@click.option("--channel", default="mychannel", show_default=True, help="Name of the channel that all join.")
-@click.option(
-    "--batch-timeout", default="200ms", show_default=True, help="A block is cut after this time at the latest."
-)
+@click.option("--orgs", "organisations", type=int, help="Peer organisations, one peer each.  [default: 2]")
+@click.option("--channel", help="Name of the channel that all join.  [default: mychannel]")
+@click.option("--batch-timeout", help="A block is cut after this time at the latest.  [default: 200ms]")
 @as_json
-def up(*, directory: Path, orgs: int, channel: str, batch_timeout: str, as_json: bool) -> None:
+def up(*, directory: Path, as_json: bool, **given: Any) -> None:
     """Start a TLS network: peers, one Raft orderer, a joined channel; or a stopped one again, with its ledgers.
 
     Ports are chosen free, so several networks can run side by side. Left behind in the folder: connection profiles,
     environment files for the peer CLI (source ORG/peer.env), network.json with everything else.
     """
     started = time.monotonic()
-    options = NetworkOptions(organisations=orgs, channel=channel, batch_timeout=batch_timeout)
-    running = Network.up(directory, options, progress=silent if as_json else tell)
+    running = Network.up(directory, _options(directory, given), progress=silent if as_json else tell)
     try:
         for name in start_again(running):
             tell(f"{name} runs again")
@@ -89,11 +87,18 @@ def down(*, directory: Path, remove: bool, as_json: bool) -> None:
         tell(f"{stopped} programs stopped{', folder removed' if remove else ''}")
 
 
+def _options(directory: Path, given: dict[str, Any]) -> NetworkOptions:
+    """What was given on the command line over what the network in the folder has, or else over the defaults."""
+    named = {name: value for name, value in given.items() if value is not None}
+    present = Network.load(directory).layout.options if holds_network(directory) else NetworkOptions()
+    return replace(present, **named)
+
+
 def _describe(found: Network) -> dict[str, Any]:
     return {
         "directory": str(found.folder),
         "channel": found.channel,
-        "fabric_version": found.binaries.version,
+        "fabric_version": found.layout.fabric_version,
         "processes": [asdict(process) for process in found.status()],
         "organisations": [
             {

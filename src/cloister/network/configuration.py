@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from .layout import ORDERER_DOMAIN, ORDERER_MSP, USERS, Layout, Organisation
+from .processes import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
-_ANY_FREE = "127.0.0.1:0"
+_ANY_FREE = f"{LOOPBACK}:0"
 _SANS = ["localhost", LOOPBACK]
 
 

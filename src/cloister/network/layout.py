@@ -12,6 +12,8 @@ from .errors import NetworkNotThere
 from .options import NetworkOptions
 
 DESCRIPTION = "network.json"
+STARTING = ".starting"
+"""Marks a folder of ours in which no network is complete yet."""
 ORDERER_DOMAIN = "example.com"
 ORDERER_MSP = "OrdererMSP"
 USERS = 3
@@ -81,7 +83,6 @@ class Orderer:
 
     port: int
     admin_port: int
-    cluster_port: int
     crypto: Path
 
     @property
@@ -107,10 +108,11 @@ class Orderer:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A network's folder, options and ports."""
+    """A network's folder, options and ports, and the version of Fabric that it was made with."""
 
     folder: Path
     options: NetworkOptions
+    fabric_version: str
     orderer: Orderer
     organisations: tuple[Organisation, ...]
 
@@ -137,40 +139,49 @@ class Layout:
             found[f"{organisation.name} chaincode"] = organisation.chaincode_port
         return found
 
+    def ports_of(self, program: str) -> list[int]:
+        """The ports of one program: "orderer", "org1 peer"."""
+        owner = program.split(maxsplit=1)[0]
+        return [port for purpose, port in self.ports().items() if purpose.split()[0] == owner]
 
-def make_layout(folder: Path, options: NetworkOptions, ports: list[int]) -> Layout:
-    """A layout with these ports: three for the orderer, then two for each organisation."""
+
+def ports_needed(options: NetworkOptions) -> int:
+    """How many ports `make_layout` takes: two for the orderer, then two for each organisation."""
+    return 2 + 2 * options.organisations
+
+
+def make_layout(folder: Path, options: NetworkOptions, fabric_version: str, ports: list[int]) -> Layout:
+    """A layout with these ports. Raises: ValueError if there are not `ports_needed` of them."""
     folder = folder.resolve()
     crypto = folder / "crypto"
-    orderer = Orderer(ports[0], ports[1], ports[2], crypto / "ordererOrganizations" / ORDERER_DOMAIN)
+    if len(ports) != ports_needed(options):
+        raise ValueError(f"expected {ports_needed(options)} ports, got {len(ports)}")
+    orderer = Orderer(ports[0], ports[1], crypto / "ordererOrganizations" / ORDERER_DOMAIN)
     organisations = tuple(
         Organisation(
             name=f"org{number}",
             msp_id=f"Org{number}MSP",
             domain=f"org{number}.example.com",
-            peer_port=ports[1 + 2 * number],
-            chaincode_port=ports[2 + 2 * number],
+            peer_port=ports[2 * number],
+            chaincode_port=ports[1 + 2 * number],
             folder=folder / f"org{number}",
             crypto=crypto / "peerOrganizations" / f"org{number}.example.com",
         )
         for number in range(1, options.organisations + 1)
     )
-    return Layout(folder, options, orderer, organisations)
+    return Layout(folder, options, fabric_version, orderer, organisations)
 
 
-def write_description(layout: Layout, *, binaries: Path, fabric_version: str) -> None:
-    """Write `network.json`: everything a program needs to use the network."""
+def write_description(layout: Layout, *, binaries: Path) -> None:
+    """Write `network.json`: everything a program needs to use the network. It is there completely or not at all."""
     orderer = layout.orderer
-    ports = [orderer.port, orderer.admin_port, orderer.cluster_port]
-    for organisation in layout.organisations:
-        ports += [organisation.peer_port, organisation.chaincode_port]
     document = {
         "purpose": "development and tests only",
         "channel": layout.options.channel,
         "options": asdict(layout.options),
-        "ports": ports,
+        "ports": list(layout.ports().values()),
         "binaries": str(binaries),
-        "fabric_version": fabric_version,
+        "fabric_version": layout.fabric_version,
         "genesis_block": str(layout.genesis_block),
         "orderer": {
             "msp_id": ORDERER_MSP,
@@ -180,7 +191,9 @@ def write_description(layout: Layout, *, binaries: Path, fabric_version: str) ->
         },
         "organisations": [_describe(organisation) for organisation in layout.organisations],
     }
-    (layout.folder / DESCRIPTION).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    unfinished = layout.folder / f".{DESCRIPTION}"
+    unfinished.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    unfinished.replace(layout.folder / DESCRIPTION)
 
 
 def load_layout(folder: Path) -> Layout:
@@ -188,8 +201,12 @@ def load_layout(folder: Path) -> Layout:
     path = folder / DESCRIPTION
     try:
         document = json.loads(path.read_text("utf-8"))
-        return make_layout(folder, NetworkOptions(**document["options"]), list(document["ports"]))
+        options = NetworkOptions(**document["options"])
+        return make_layout(folder, options, str(document["fabric_version"]), list(document["ports"]))
     except (FileNotFoundError, NotADirectoryError) as error:
+        if (folder / STARTING).exists():
+            message = f"the network in {folder} is starting, or its start was broken off"
+            raise NetworkNotThere(message, hint="`cloister network up` starts it anew") from error
         raise NetworkNotThere(
             f"no network in {folder}", hint="start one with `cloister network up --dir DIR`"
         ) from error

@@ -11,13 +11,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloister.errors import EnvironmentFailed
+from cloister.errors import EnvironmentFailed, UsageError
 
 from . import configuration
 from .binaries import FabricBinaries, find_binaries
+from .claim import claimed, holds_network, make_room
 from .client_files import peer_environment, write_client_files
 from .errors import NetworkFailed, NetworkNotThere
-from .layout import DESCRIPTION, Layout, Orderer, Organisation, load_layout, make_layout, write_description
+from .layout import (
+    STARTING,
+    Layout,
+    Orderer,
+    Organisation,
+    load_layout,
+    make_layout,
+    ports_needed,
+    write_description,
+)
 from .options import NetworkOptions
 from .processes import (
     free_ports,
@@ -32,7 +42,7 @@ from .processes import (
 
 START_TIMEOUT_S = 30.0
 BUILDER = Path(__file__).parent / "ccaas_builder"
-_LEADER = "Raft leader changed: 0 -> "
+_LEADER = b"Raft leader changed: 0 -> "
 Progress = Callable[[str], None]
 
 
@@ -49,12 +59,26 @@ def _silent(message: str) -> None:
     del message
 
 
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise EnvironmentFailed(f"{error.filename or folder} cannot be removed: {error.strerror}") from error
+
+
 class Network:
     """A network in a folder. Make it with `Network.up` or `Network.load`."""
 
-    def __init__(self, layout: Layout, binaries: FabricBinaries) -> None:
+    def __init__(self, layout: Layout, binaries: FabricBinaries | None = None) -> None:
         self.layout = layout
-        self.binaries = binaries
+        self._binaries = binaries
+
+    @property
+    def binaries(self) -> FabricBinaries:
+        """The programs to start it with. Raises: EnvironmentFailed; only here, for stopping needs no programs."""
+        if self._binaries is None:
+            self._binaries = find_binaries()
+        return self._binaries
 
     @property
     def folder(self) -> Path:
@@ -91,22 +115,29 @@ class Network:
     @classmethod
     def load(cls, folder: Path | str) -> Network:
         """A network that was started before, running or not. Raises: NetworkNotThere, EnvironmentFailed."""
-        return cls(load_layout(Path(folder)), find_binaries())
+        return cls(load_layout(Path(folder)))
 
     @classmethod
     def up(cls, folder: Path | str, options: NetworkOptions | None = None, *, progress: Progress = _silent) -> Network:
         """Start a network: a new one, or the stopped one in the folder with all its ledgers.
 
-        Raises: EnvironmentFailed (port in use, no programs, …); on any error and on Ctrl-C what was started is stopped.
+        Raises: EnvironmentFailed (port in use, no programs, …); UsageError if options are given and the network in the
+        folder has others. On any error and on Ctrl-C what was started is stopped.
         """
-        folder = Path(folder)
-        if (folder / DESCRIPTION).exists():
-            network = cls.load(folder)
+        folder = Path(folder).absolute()
+        binaries = find_binaries()
+        with claimed(folder):
+            if not holds_network(folder):
+                make_room(folder)
+                return cls._start_new(folder, options or NetworkOptions(), binaries, progress)
+            network = cls(load_layout(folder), binaries)
+            if options not in (None, network.layout.options):
+                raise UsageError(
+                    f"the network in {folder} has other options: {network.layout.options.describe()}",
+                    hint="leave the options out, or choose another --dir",
+                )
             network._start_again(progress)
             return network
-        if folder.exists() and any(folder.iterdir()):
-            raise EnvironmentFailed(f"{folder} is not empty and holds no network", hint="choose another --dir")
-        return cls._start_new(folder, options or NetworkOptions(), progress)
 
     def status(self) -> tuple[ProcessStatus, ...]:
         """Every program and whether it runs."""
@@ -123,7 +154,7 @@ class Network:
             stopped += sum(pool.map(self._stop_peer, self.organisations))
         stopped += stop_process(self._orderer_folder, "orderer")
         if remove:
-            shutil.rmtree(self.folder)
+            _remove(self.folder)
         return stopped
 
     def _chaincode_pids(self) -> list[Path]:
@@ -143,37 +174,38 @@ class Network:
     # --- starting ---------------------------------------------------------------------------------------------------
 
     @classmethod
-    def _start_new(cls, folder: Path, options: NetworkOptions, progress: Progress) -> Network:
-        binaries = find_binaries()
-        layout = make_layout(folder, options, free_ports(3 + 2 * options.organisations))
+    def _start_new(cls, folder: Path, options: NetworkOptions, binaries: FabricBinaries, progress: Progress) -> Network:
+        layout = make_layout(folder, options, binaries.version, free_ports(ports_needed(options)))
         network = cls(layout, binaries)
-        layout.folder.mkdir(parents=True, exist_ok=True)
         try:
             progress("certificates and genesis block")
             network._generate()
-            write_description(layout, binaries=binaries.folder, fabric_version=binaries.version)
-            network._launch(progress)
+            leader_elected = network._launch(progress)
             progress(f"joining channel {network.channel}")
             network._join()
+            leader_elected()
+            write_description(layout, binaries=binaries.folder)
         except BaseException:
             network.down()
             raise
+        (folder / STARTING).unlink()
         return network
 
     def _start_again(self, progress: Progress) -> None:
-        if all(status.pid for status in self.status()):
+        status = self.status()
+        if all(process.pid for process in status):
             progress("the network is running already")
             return
-        running = [status.name for status in self.status() if status.pid]
-        for purpose, port in self.layout.ports().items():
-            if not any(purpose.startswith(name.split()[0]) for name in running) and listens(port):
-                raise EnvironmentFailed(
-                    f"port in use: {purpose} needs 127.0.0.1:{port}, another program listens there",
-                    hint="stop that program, or start a new network in another --dir",
-                )
+        for process in status:
+            for port in self.layout.ports_of(process.name):
+                if process.pid is None and listens(port):
+                    raise EnvironmentFailed(
+                        f"port in use: {process.name} needs 127.0.0.1:{port}, another program listens there",
+                        hint="stop that program, or start a new network in another --dir",
+                    )
         try:
-            self._launch(progress)
-            self._await_leader()
+            leader_elected = self._launch(progress)
+            leader_elected()
         except BaseException:
             self.down()
             raise
@@ -195,31 +227,41 @@ class Network:
             script.chmod(0o755)
         write_client_files(layout, self.binaries)
 
-    def _launch(self, progress: Progress) -> None:
+    def _launch(self, progress: Progress) -> Callable[[], None]:
+        """Start what does not run, and wait until it serves; the result waits until the orderer has a Raft leader."""
         progress("orderer and peers")
-        if running_pid(self._orderer_folder, "orderer") is None:
-            start_detached(
-                [self.binaries.path("orderer")],
-                folder=self._orderer_folder,
-                name="orderer",
-                environment={"FABRIC_CFG_PATH": str(self._orderer_folder), "FABRIC_LOGGING_SPEC": "info"},
-            )
+        leader_elected = self._launch_orderer()
         for organisation in self.organisations:
-            if running_pid(self._peer_folder(organisation), "peer") is None:
-                self._launch_peer(organisation)
-        log = self._orderer_folder / "orderer.log"
-        self._await(lambda: listens(self.orderer.admin_port), "orderer starts", self._orderer_folder, "orderer", log)
+            self._launch_peer(organisation)
+        self._await(lambda: listens(self.orderer.admin_port), "orderer starts", self._orderer_folder, "orderer")
         for organisation in self.organisations:
             self._await_peer(organisation)
+        return leader_elected
+
+    def _launch_orderer(self) -> Callable[[], None]:
+        """The orderer answers SERVICE_UNAVAILABLE until Raft has a leader; what it logs from now on says when."""
+        folder = self._orderer_folder
+        if running_pid(folder, "orderer") is not None:
+            return lambda: None
+        log = folder / "orderer.log"
+        before = log.stat().st_size if log.exists() else 0
+        command = [self.binaries.path("orderer")]
+        environment = {"FABRIC_CFG_PATH": str(folder), "FABRIC_LOGGING_SPEC": "info"}
+        start_detached(command, folder=folder, name="orderer", environment=environment)
+
+        def elected() -> bool:
+            with log.open("rb") as file:
+                file.seek(before)
+                return _LEADER in file.read()
+
+        return lambda: self._await(elected, "Raft leader elected", folder, "orderer")
 
     def _launch_peer(self, organisation: Organisation) -> None:
         folder = self._peer_folder(organisation)
-        start_detached(
-            [self.binaries.path("peer"), "node", "start"],
-            folder=folder,
-            name="peer",
-            environment={"FABRIC_CFG_PATH": str(folder), "FABRIC_LOGGING_SPEC": "info"},
-        )
+        if running_pid(folder, "peer") is None:
+            command = [self.binaries.path("peer"), "node", "start"]
+            environment = {"FABRIC_CFG_PATH": str(folder), "FABRIC_LOGGING_SPEC": "info"}
+            start_detached(command, folder=folder, name="peer", environment=environment)
 
     def _join(self) -> None:
         tls = self.orderer.node_crypto / "tls"
@@ -242,36 +284,19 @@ class Network:
             answers = [join.result() for join in joins]
         if "Status: 201" not in answers[0]:
             raise NetworkFailed(f"orderer did not join the channel: {' '.join(answers[0].split())[:300]}")
-        self._await_leader()
 
     def _join_peer(self, organisation: Organisation) -> str:
         environment = peer_environment(self.layout, organisation, organisation.admin)
         command = [self.binaries.path("peer"), "channel", "join", "-b", str(self.layout.genesis_block)]
         return run_program(command, environment=environment)
 
-    def _await_leader(self) -> None:
-        """The orderer answers SERVICE_UNAVAILABLE until Raft has a leader; its log says when."""
-        log = self._orderer_folder / "orderer.log"
-
-        def elected() -> bool:
-            # Since the last start: the log goes on over restarts.
-            text = log.read_text("utf-8", "replace")
-            return _LEADER in text[text.rfind("Starting orderer") :]
-
-        self._await(elected, "Raft leader elected", self._orderer_folder, "orderer", log)
-
     def _await_peer(self, organisation: Organisation) -> None:
         folder = self._peer_folder(organisation)
-        self._await(
-            lambda: listens(organisation.peer_port),
-            f"{organisation.name} peer starts",
-            folder,
-            "peer",
-            folder / "peer.log",
-        )
+        self._await(lambda: listens(organisation.peer_port), f"{organisation.name} peer starts", folder, "peer")
 
-    def _await(self, condition: Callable[[], bool], what: str, folder: Path, name: str, log: Path) -> None:
+    def _await(self, condition: Callable[[], bool], what: str, folder: Path, name: str) -> None:
         """Wait for a condition, but not longer than its process lives."""
+        log = folder / f"{name}.log"
 
         def met() -> bool:
             if condition():

@@ -34,3 +34,10 @@ class NetworkOptions:
             raise UsageError(f"batch timeout: expected a duration such as 200ms or 2s, got {self.batch_timeout!r}")
         if self.max_messages < 1:
             raise UsageError(f"max messages: expected 1 or more, got {self.max_messages}")
+
+    def describe(self) -> str:
+        """In one line."""
+        return (
+            f"{self.organisations} organisations, channel {self.channel}, batch timeout {self.batch_timeout}, "
+            f"max messages {self.max_messages}"
+        )

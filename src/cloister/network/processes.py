@@ -4,70 +4,87 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from .errors import NetworkFailed
 
+LOOPBACK = "127.0.0.1"
+PORTS = range(20000, 32000)
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.01
 _TAIL_BYTES = 4000
 
 
 def start_detached(command: list[str], *, folder: Path, name: str, environment: Mapping[str, str]) -> int:
-    """Start a program in its own session; output goes to FOLDER/NAME.log, its pid to FOLDER/NAME.pid. Returns the pid.
+    """Start a program in its own session; output goes to FOLDER/NAME.log. Returns the pid.
 
+    FOLDER/NAME.pid gets three lines: pid, program, and when the process began.
     Spawned, not held as a `subprocess.Popen`: the process is to outlive this program.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = str(folder / f"{name}.log")
-    try:
-        pid = os.posix_spawn(
-            command[0],
-            command,
-            {**_inherited(), **environment},
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-            ],
-            setsid=True,
-        )
-    except OSError as error:
-        raise NetworkFailed(f"{command[0]} does not start: {error.strerror}") from error
-    (folder / f"{name}.pid").write_text(f"{pid}\n{command[0]}\n", "utf-8")
+    with _interrupts_held():  # no process may start that nobody can stop, for want of a written pid
+        try:
+            pid = os.posix_spawn(
+                command[0],
+                command,
+                {**_inherited(), **environment},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+            )
+        except OSError as error:
+            raise NetworkFailed(f"{command[0]} does not start: {error.strerror}") from error
+        (folder / f"{name}.pid").write_text(f"{pid}\n{command[0]}\n{process_began(pid)}\n", "utf-8")
     return pid
 
 
 def running_pid(folder: Path, name: str) -> int | None:
-    """The pid in FOLDER/NAME.pid if that process still is the program that was started, else None."""
+    """The pid in FOLDER/NAME.pid if that process still is the one that was started, else None."""
+    noted = _noted(folder, name)
+    return noted[0] if noted is not None and _is_running(*noted) else None
+
+
+def process_began(pid: int) -> str:
+    """When a live process began: together with its pid it names one process for ever. Empty if there is none.
+
+    A zombie counts as none. Source: proc(5) for Linux (start time in ticks of this boot), elsewhere `ps`.
+    """
     try:
-        pid_text, program = (folder / f"{name}.pid").read_text("utf-8").splitlines()
-        pid = int(pid_text)
-    except (OSError, ValueError):
-        return None
-    return pid if command_of(pid).startswith(program) else None
-
-
-def command_of(pid: int) -> str:
-    """The command line of a live process, empty if there is none (or only a zombie)."""
-    done = subprocess.run(["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, command = done.stdout.strip().partition(" ")
-    return "" if state.startswith("Z") else command.strip()
+        # "pid (program) state ppid …": the program's name may hold blanks and parentheses, so count from the last one.
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        state, began = fields[0], f"{_boot()} {fields[19]}"
+    except (OSError, IndexError):
+        if Path("/proc/self/stat").exists():
+            return ""
+        command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        state, _, began = done.stdout.strip().partition(" ")
+    return "" if state.startswith(("Z", "X")) else began.strip()
 
 
 def stop_process(folder: Path, name: str) -> bool:
-    """Stop it: SIGTERM, after STOP_TIMEOUT_S seconds SIGKILL. False if it was not running."""
-    pid = running_pid(folder, name)
-    if pid is not None:
-        _end(pid)
+    """Stop it: SIGTERM, after STOP_TIMEOUT_S seconds SIGKILL. False if it was not running.
+
+    Raises: NetworkFailed if it belongs to another user.
+    """
+    noted = _noted(folder, name)
+    was_running = noted is not None and _is_running(*noted)
+    if noted is not None and was_running:
+        _end(*noted)
     with contextlib.suppress(FileNotFoundError):
         (folder / f"{name}.pid").unlink()
-    return pid is not None
+    return was_running
 
 
 def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float, log: Path) -> None:
@@ -85,19 +102,24 @@ def listens(port: int) -> bool:
     """True if something accepts connections on this loopback port."""
     with socket.socket() as probe:
         probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Loopback ports that were free a moment ago, all different.
+
+    Below the range from which systems serve outgoing connections: a stopped network wants its ports back.
+    """
+    found: list[int] = []
+    with contextlib.ExitStack() as probes:
+        for port in random.sample(PORTS, len(PORTS)):
+            probe = probes.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind((LOOPBACK, port))
+                found.append(port)
+            if len(found) == count:
+                return found
+    raise NetworkFailed(f"no {count} free ports on {LOOPBACK} between {PORTS.start} and {PORTS.stop}")
 
 
 def run_program(command: list[str], *, environment: Mapping[str, str], timeout_s: float = 60) -> str:
@@ -129,25 +151,53 @@ def last_line(log: Path) -> str:
     return "(no log)"
 
 
-def _end(pid: int) -> None:
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-        while _alive(pid):
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
+def _noted(folder: Path, name: str) -> tuple[int, str] | None:
+    """Pid and beginning from a pid file; None if there is no file or it is damaged."""
+    try:
+        pid, _program, began = (folder / f"{name}.pid").read_text("utf-8").splitlines()
+        return int(pid), began
+    except (OSError, ValueError):
+        return None
+
+
+def _is_running(pid: int, began: str) -> bool:
+    return bool(began) and process_began(pid) == began
+
+
+def _end(pid: int, began: str) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise NetworkFailed(f"process {pid} belongs to another user", hint="stop it as that user") from error
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if not _is_running(pid, began):
                 return
             time.sleep(POLL_S)
 
 
-def _alive(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # if it is our own child, do not leave a zombie that looks alive
+def _boot() -> str:
+    """This boot of the machine: start times count from it."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C counts only after the block. (Python delivers it to the main thread alone.)"""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return bool(command_of(pid))
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _inherited() -> dict[str, str]:
