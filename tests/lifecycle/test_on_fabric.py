@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator
 
@@ -12,6 +13,7 @@ from cloister.errors import MalformedInput, UsageError
 from cloister.gateway import EndorseError, EvaluateError
 from cloister.lifecycle import ChaincodeDefinition, Lifecycle, LifecycleError, package_chaincode, wait_until_usable
 from cloister.network import Network
+from support.fabric import peer_cli
 
 pytestmark = pytest.mark.fabric
 
@@ -61,6 +63,37 @@ async def test_approve_commit_upgrade_with_a_signature_policy(admins: list[Lifec
     committed = await admins[0].query_committed(name)
     assert committed is not None
     assert committed.sequence == 2
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "AND('Org1MSP.peer','Org2MSP.peer')",
+        "AND('Org1MSP.peer', OR('Org2MSP.peer','Org1MSP.admin'))",
+        "OR('A.peer', AND('B.peer','C.peer'), 'D.peer', And('E.peer', OutOf(1,'F.peer','A.peer')))",
+        "OutOf(2, 'Org1MSP.peer', 'Org1MSP.peer', 'Org1MSP.client')",
+        "outof(2, 'Org1MSP.peer')",
+    ],
+)
+async def test_a_policy_approved_here_is_the_one_that_the_peer_cli_means(
+    admins: list[Lifecycle], fabric_network: Network, policy: str
+) -> None:
+    """Approvals agree by their bytes: the same text must give the same ones."""
+    name = fresh()
+    await admins[0].approve(ChaincodeDefinition(name, "1.0", signature_policy=policy))
+    definition = ["-n", name, "-v", "1.0", "--sequence", "1", "--signature-policy", policy]
+    command = [
+        "lifecycle",
+        "chaincode",
+        "checkcommitreadiness",
+        "-C",
+        fabric_network.channel,
+        *definition,
+        "-O",
+        "json",
+    ]
+    answer = peer_cli(fabric_network, fabric_network.organisations[0], *command)
+    assert json.loads(answer)["approvals"] == {"Org1MSP": True, "Org2MSP": False}
 
 
 async def test_a_wrong_sequence_is_the_peers_clear_refusal(admins: list[Lifecycle]) -> None:

@@ -30,7 +30,6 @@ def show(envelope: bytes) -> str:
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        ("'Org1MSP.member'", "'Org1MSP.member'"),
         ("AND('A.peer','B.peer')", "OutOf(2, 'A.peer', 'B.peer')"),
         ('or("A.admin", "B.client")', "OutOf(1, 'A.admin', 'B.client')"),
         ("OutOf(2, 'A.peer', 'B.peer', 'C.orderer')", "OutOf(2, 'A.peer', 'B.peer', 'C.orderer')"),
@@ -42,11 +41,6 @@ def test_expressions_mean_what_they_say(expression: str, expected: str) -> None:
     assert show(parse_policy_expression(expression)) == expected
 
 
-def test_equal_principals_share_one_entry() -> None:
-    envelope = policies_pb2.SignaturePolicyEnvelope.FromString(parse_policy_expression("AND('A.peer','A.peer')"))
-    assert len(envelope.identities) == 1
-
-
 @pytest.mark.parametrize(
     "expression",
     [
@@ -54,8 +48,12 @@ def test_equal_principals_share_one_entry() -> None:
         "AND",
         "AND(",
         "AND()",
-        "'A'",
-        "'A.king'",
+        "'A.peer'",
+        "AND('A')",
+        "AND('A.Peer')",
+        "AND('A_1.peer')",
+        "aNd('A.peer')",
+        "AND('A.king')",
         "AND('A.peer'",
         "AND('A.peer') x",
         "XOR('A.peer')",
@@ -78,7 +76,7 @@ def outof(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return lists.flatmap(lambda rules: st.integers(0, len(rules)).map(lambda n: f"OutOf({n}, {', '.join(rules)})"))
 
 
-@given(st.recursive(principals, outof, max_leaves=8))
+@given(outof(st.recursive(principals, outof, max_leaves=8)))
 def test_what_is_parsed_can_be_shown_again(expression: str) -> None:
     assert show(parse_policy_expression(expression)) == expression
 
