@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 SIMULATION_BANNER = (
     "SIMULATION: no hardware protects this enclave. Whoever runs the host can read everything. "
@@ -39,7 +40,7 @@ def print_error(message: str, *, hint: str | None, kind: str, code: int, as_json
 
 def tell(message: str) -> None:
     """One line of progress."""
-    talk.print(f"[dim]•[/dim] {message}", markup=True)
+    talk.print(f"[dim]•[/dim] {escape(message)}", soft_wrap=True)
 
 
 def silent(message: str) -> None:
@@ -50,4 +51,4 @@ def silent(message: str) -> None:
 def warn_simulation(*, quiet: bool = False) -> None:
     """Say loudly that this is a simulation."""
     if not quiet:
-        talk.print(f"[bold red]{SIMULATION_BANNER}[/bold red]")
+        talk.print(f"[bold red]{SIMULATION_BANNER}[/bold red]", soft_wrap=True)

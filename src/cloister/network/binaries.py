@@ -52,12 +52,12 @@ def find_binaries() -> FabricBinaries:
                 f"FABRIC_BIN: expected {', '.join(PROGRAMS)} in {folder}, missing {', '.join(missing)}",
                 hint="unset FABRIC_BIN to use the installed programs",
             )
-        return _checked(folder, "FABRIC_BIN")
+        return checked_binaries(folder, "FABRIC_BIN")
     if not missing_programs(cache_folder()):
-        return _checked(cache_folder(), "cache")
+        return checked_binaries(cache_folder(), "cache")
     on_path = shutil.which("peer")
     if on_path and not missing_programs(Path(on_path).parent):
-        return _checked(Path(on_path).parent, "PATH")
+        return checked_binaries(Path(on_path).parent, "PATH")
     raise EnvironmentFailed(
         "Fabric programs not found: neither FABRIC_BIN, nor installed, nor on PATH", hint=INSTALL_HINT
     )
@@ -86,7 +86,8 @@ def read_version(folder: Path) -> str:
     return FABRIC_VERSION if found[1] == "latest" else found[1]
 
 
-def _checked(folder: Path, source: str) -> FabricBinaries:
+def checked_binaries(folder: Path, source: str) -> FabricBinaries:
+    """The programs in a folder. Raises: EnvironmentFailed if they do not run or are of an unsupported version."""
     version = read_version(folder)
     if not version.startswith(SUPPORTED):
         raise EnvironmentFailed(

