@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from fabric_protos.common import ledger_pb2
 
 from cloister.deploy.deploy import connected
 from cloister.errors import EnvironmentFailed, UsageError
-from cloister.network import Network, NetworkNotThere, NetworkOptions
+from cloister.network import PROGRAMS, Network, NetworkFailed, NetworkNotThere, NetworkOptions, find_binaries
+from cloister.network.claim import claimed
 from cloister.network.client_files import peer_environment
 from cloister.network.network import BUILDER
-from cloister.network.processes import running_pid, stop_process
+from cloister.network.processes import process_began, running_pid
+from support.programs import fake_program
 
 pytestmark = pytest.mark.fabric
 
@@ -85,23 +87,6 @@ def test_a_port_taken_meanwhile_is_one_clear_error(tmp_path: Path) -> None:
     assert not any(process.pid for process in network.status())
 
 
-def test_a_pid_that_belongs_to_somebody_else_by_now_is_left_alone(tmp_path: Path) -> None:
-    stranger = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    try:
-        (tmp_path / "peer.pid").write_text(f"{stranger.pid}\n/somewhere/peer\n")
-        assert running_pid(tmp_path, "peer") is None
-        assert stop_process(tmp_path, "peer") is False
-        assert stranger.poll() is None
-    finally:
-        stranger.communicate()
-
-
-@pytest.mark.parametrize("content", ["", "x\ny\n", "99999999\n/bin/peer\n", "1\n"])
-def test_a_damaged_pid_file_means_not_running(tmp_path: Path, content: str) -> None:
-    (tmp_path / "peer.pid").write_text(content)
-    assert running_pid(tmp_path, "peer") is None
-
-
 def test_folders_that_hold_something_else_are_not_touched(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(EnvironmentFailed, match="not empty"):
@@ -129,23 +114,131 @@ def test_impossible_options_are_refused_by_name(options: dict[str, object]) -> N
         NetworkOptions(**options)  # type: ignore[arg-type]
 
 
-def test_ctrl_c_leaves_nothing_running(fabric_binaries: None, tmp_path: Path) -> None:
-    """Interrupted at several moments; each time whatever was started is stopped again."""
-    for moment_s in (0.2, 0.45, 0.7):
-        folder = tmp_path / f"net-{moment_s}"
-        command = [sys.executable, "-m", "cloister", "network", "up", "--dir", str(folder)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + moment_s
-        while time.monotonic() < deadline and process.poll() is None:
-            pass
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        if process.returncode == 0:  # it was up already
-            Network.load(folder).down()
-        else:
-            assert process.returncode == 130
-        left = [path for path in folder.rglob("*.pid") if running_pid(path.parent, path.stem)]
-        assert left == []
+def test_other_options_than_the_network_has_are_refused_not_ignored(network: Network) -> None:
+    with pytest.raises(UsageError, match="has other options: 1 organisations, channel mychannel"):
+        Network.up(network.folder, NetworkOptions(organisations=2))
+    assert Network.up(network.folder, NetworkOptions(organisations=1)).layout == network.layout
+
+
+def test_a_broken_off_start_is_started_anew(fabric_binaries: None, tmp_path: Path) -> None:
+    """Killed, not interrupted: nobody could clean up."""
+    folder = tmp_path / "net"
+    command = [sys.executable, "-m", "cloister", "network", "up", "--dir", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while running_pid(folder / "orderer", "orderer") is None:
+        assert process.poll() is None
+    process.kill()
+    process.communicate(timeout=60)
+    if not (folder / "network.json").exists():
+        with pytest.raises(NetworkNotThere, match="its start was broken off"):
+            Network.load(folder)
+    left = list(folder.rglob("*.pid"))
+    pids = [running_pid(path.parent, path.stem) for path in left]
+    network = Network.up(folder)
+    try:
+        assert all(process.pid for process in network.status())
+        assert not any(pid and process_began(pid) for pid in pids)
+    finally:
+        network.down(remove=True)
+
+
+def test_two_starts_at_once_do_not_mix(fabric_binaries: None, tmp_path: Path) -> None:
+    with claimed(tmp_path / "net"), pytest.raises(EnvironmentFailed, match="another start of this network is under"):
+        Network.up(tmp_path / "net")
+    assert list((tmp_path / "net").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_is_one_clear_error(fabric_binaries: None, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "net"):
+        with pytest.raises(EnvironmentFailed, match=r"File exists|Not a directory"):
+            Network.up(folder)
+
+
+def test_a_program_that_ends_at_once_is_reported_with_its_last_words(
+    monkeypatch: pytest.MonkeyPatch, fabric_binaries: None, tmp_path: Path
+) -> None:
+    real = find_binaries()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for program in PROGRAMS:
+        (programs / program).symlink_to(real.folder / program)
+    (programs / "orderer").unlink()
+    fake_program(programs / "orderer", "echo the disk is full; exit 1")
+    monkeypatch.setenv("FABRIC_BIN", str(programs))
+    with pytest.raises(NetworkFailed, match="orderer starts: the program ended; last log line: the disk is full"):
+        Network.up(tmp_path / "net", NetworkOptions(organisations=1))
+    assert not list((tmp_path / "net").rglob("*.pid"))
+    monkeypatch.delenv("FABRIC_BIN")
+    Network.up(tmp_path / "net", NetworkOptions(organisations=1)).down(remove=True)
+
+
+def test_stopping_needs_no_programs(monkeypatch: pytest.MonkeyPatch, fabric_binaries: None, tmp_path: Path) -> None:
+    Network.up(tmp_path / "net", NetworkOptions(organisations=1))
+    monkeypatch.setenv("FABRIC_BIN", str(tmp_path))
+    assert Network.load(tmp_path / "net").down() == 2
+
+
+def test_a_killed_peer_comes_back_with_the_next_up(network: Network) -> None:
+    orderer, peer = network.status()
+    assert peer.pid is not None
+    os.kill(peer.pid, signal.SIGKILL)
+    while network.status()[1].pid is not None:
+        pass
+    again = Network.up(network.folder).status()
+    assert again[0] == orderer
+    assert again[1].pid not in (None, peer.pid)
+
+
+def test_a_folder_with_blanks_and_quotes_works(fabric_binaries: None, tmp_path: Path) -> None:
+    network = Network.up(tmp_path / "it's a net", NetworkOptions(organisations=1))
+    try:
+        script = f". {shlex.quote(str(network.folder / 'org1' / 'user1.env'))}; peer channel getinfo -c $CHANNEL"
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+        assert '"height":1' in done.stdout + done.stderr
+    finally:
+        network.down()
+
+
+def test_only_loopback_is_listened_on(network: Network) -> None:
+    pids = {process.pid for process in network.status()}
+    listening = [address for pid in pids if pid for address in listening_addresses(pid)]
+    # orderer, its admin port, peer, its chaincode port, and two operations ports of no further use
+    assert len(listening) == 6
+    assert {host for host, _ in listening} == {"127.0.0.1"}
+    assert set(network.layout.ports().values()) <= {port for _, port in listening}
+
+
+def listening_addresses(pid: int) -> list[tuple[str, int]]:
+    """From Linux' /proc: IPv4 and IPv6 sockets in state LISTEN (0A) that the process has open."""
+    sockets = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.exists() or path.is_symlink()}
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                host, _, port = fields[1].partition(":")
+                octets = bytes.fromhex(host)[::-1]
+                found.append((socket.inet_ntoa(octets) if table == "tcp" else f"[{host}]", int(port, 16)))
+    return found
+
+
+@pytest.mark.parametrize("step", ["certificates", "orderer and peers", "joining channel"])
+def test_ctrl_c_leaves_nothing_running(fabric_binaries: None, tmp_path: Path, step: str) -> None:
+    """Interrupted in each step; whatever was started is stopped again, and the next `up` works."""
+    folder = tmp_path / "net"
+    command = [sys.executable, "-m", "cloister", "network", "up", "--orgs", "1", "--dir", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while step not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    stdout, talk = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert talk.splitlines()[-1] == "cloister: interrupted"
+    assert not list(folder.rglob("*.pid"))
+    network = Network.up(folder, NetworkOptions(organisations=1))
+    assert network.down(remove=True) == 2
 
 
 def test_the_peer_cli_works_with_the_environment_file(network: Network) -> None:
