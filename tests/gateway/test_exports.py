@@ -20,6 +20,7 @@ def test_public_names_are_those_that_are_meant() -> None:
         "Endpoint",
         "EvaluateError",
         "EventsError",
+        "EventsRequest",
         "FileCheckpointer",
         "FilteredBlockEvent",
         "FilteredTransaction",

@@ -73,6 +73,8 @@ def test_a_signer_shows_no_key() -> None:
         (b"", MalformedInput),
         (pem(ec.generate_private_key(ec.SECP256R1()), b"password"), MalformedInput),
         (pem(ed25519.Ed25519PrivateKey.generate()), UsageError),
+        (pem(ec.generate_private_key(ec.SECP521R1())), UsageError),
+        (pem(ec.generate_private_key(ec.SECP256K1())), UsageError),
     ],
 )
 def test_other_keys_are_refused_by_name(tmp_path: Path, content: bytes, error: type[CloisterError]) -> None:

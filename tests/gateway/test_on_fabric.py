@@ -7,7 +7,10 @@ import os
 from contextlib import aclosing
 from pathlib import Path
 
+import grpc
 import pytest
+from fabric_protos.common import common_pb2
+from fabric_protos.gateway import gateway_pb2
 
 from cloister.gateway import (
     ChaincodeEvent,
@@ -21,6 +24,7 @@ from cloister.gateway import (
     FileCheckpointer,
     Gateway,
     GatewayError,
+    Identity,
     InMemoryCheckpointer,
     connect,
     endpoint_from_profile,
@@ -114,6 +118,60 @@ async def test_offline_signing_at_every_stage(conformance_network: Network) -> N
         unsigned = contract.new_proposal("get", arguments=[key])
         signed = gateway.new_signed_proposal(unsigned.bytes, await sign_digest(signer, unsigned.digest))
         assert await signed.evaluate() == b"offline"
+
+
+async def test_offline_signing_of_event_requests(
+    conformance_network: Network, channel: Channel, contract: Contract, gateway: Gateway
+) -> None:
+    organisation = conformance_network.organisations[0]
+    user = organisation.user("User1")
+    signer = load_signer(user.key_path)
+    name = fresh()
+    number = (await emit(contract, [name]))[0]
+    endpoint = endpoint_from_profile(organisation.folder / "connection.json")
+    async with asyncio.timeout(BOUND_S), connect(endpoint, load_identity(user.msp_id, user.cert_path)) as keyless:
+        there = keyless.network(conformance_network.channel)
+        asked = there.new_chaincode_events_request("conformance", start_block=number)
+        signed = keyless.new_signed_chaincode_events_request(asked.bytes, await sign_digest(signer, asked.digest))
+        async with aclosing(signed.events()) as events:
+            assert (await anext(events)).event_name == name
+        blocks = there.new_block_events_request(start_block=number)
+        signature = await sign_digest(signer, blocks.digest)
+        async with aclosing(keyless.new_signed_block_events_request(blocks.bytes, signature).events()) as whole:
+            assert (await anext(whole)).block_number == number
+        filtered = keyless.new_signed_filtered_block_events_request(blocks.bytes, signature)
+        async with aclosing(filtered.events()) as bare:
+            assert (await anext(bare)).block_number == number
+        private = keyless.new_signed_block_and_private_data_events_request(blocks.bytes, signature)
+        async with aclosing(private.events()) as both:
+            assert (await anext(both)).block_number == number
+        with pytest.raises(EventsError):
+            await anext(keyless.new_signed_block_events_request(blocks.bytes, b"forged").events())
+
+
+async def test_the_endorsement_of_another_proposal_is_not_signed(contract: Contract) -> None:
+    """A peer that answers with a transaction which endorsers made behind the client's back gets no signature."""
+    other = await contract.new_proposal("put", arguments=[fresh(), "x"]).endorse()
+
+    async def swap(_request: bytes, _context: object) -> bytes:
+        envelope = common_pb2.Envelope.FromString(other.prepared_transaction)
+        answer: bytes = gateway_pb2.EndorseResponse(prepared_transaction=envelope).SerializeToString()
+        return answer
+
+    methods = {"Endorse": grpc.unary_unary_rpc_method_handler(swap)}
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("gateway.Gateway", methods),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    identity = Identity("Org1MSP", b"certificate")
+    try:
+        async with connect(
+            Endpoint(f"127.0.0.1:{port}", None), identity, lambda digest: digest, allow_plaintext=True
+        ) as gateway:
+            with pytest.raises(EndorseError, match="endorsement of another proposal"):
+                await gateway.network("mychannel").contract("conformance").submit_transaction("put", "a", "b")
+    finally:
+        await server.stop(None)
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

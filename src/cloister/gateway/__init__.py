@@ -14,6 +14,7 @@ from .errors import (
     PeerError,
     SubmitError,
 )
+from .event_requests import EventsRequest
 from .events import BlockEvent, ChaincodeEvent, FilteredBlockEvent, FilteredTransaction, PrivateDataBlockEvent
 from .gateway import Gateway, connect
 from .identity import Identity, Signer, load_identity, load_signer, new_private_key_signer
@@ -33,6 +34,7 @@ __all__ = [
     "Commit",
     "CommitStatus",
     "SubmittedTransaction",
+    "EventsRequest",
     "ChaincodeEvent",
     "BlockEvent",
     "FilteredBlockEvent",

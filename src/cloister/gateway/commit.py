@@ -75,14 +75,14 @@ class Commit:
         """Wait until the transaction is in a block and tell its status. Raises: CommitStatusError."""
         signature = self._signature or await self._session.sign(self._request)
         signed = gateway_pb2.SignedCommitStatusRequest(request=self._request, signature=signature)
-        answer = await self._session.call(
+        response = await self._session.call(
             "CommitStatus",
             signed.SerializeToString(),
+            gateway_pb2.CommitStatusResponse(),
             deadline_s=self._session.deadlines.commit_status_s,
             error=CommitStatusError,
             transaction_id=self._transaction_id,
         )
-        response = gateway_pb2.CommitStatusResponse.FromString(answer)
         names = transaction_pb2.TxValidationCode
         known = response.result in names.values()
         name = names.Name(response.result) if known else f"CODE_{response.result}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cloister.errors import UsageError
 from cloister.fabric.proposal import build_proposal
 
 from .commit import SubmittedTransaction
@@ -95,7 +96,8 @@ class Contract:
         endorsing_organizations: Sequence[str] = (),
         nonce: bytes | None = None,
     ) -> Proposal:
-        """A proposal to call `name`; `nonce` (24 bytes) fixes the transaction id beforehand."""
+        """A proposal to call `name`; `nonce` (24 bytes) fixes the transaction id beforehand. Raises: UsageError."""
+        _require_several("arguments", arguments)
         function = f"{self._contract}:{name}" if self._contract else name
         return build(
             self._session,
@@ -118,16 +120,23 @@ def build(
     organizations: Sequence[str],
     nonce: bytes | None,
 ) -> Proposal:
-    """A proposal with exactly these arguments."""
-    proposal = build_proposal(
-        channel=channel,
-        chaincode=chaincode,
-        arguments=[item.encode() if isinstance(item, str) else bytes(item) for item in arguments],
-        creator=session.identity.creator,
-        nonce=nonce or new_nonce(),
-        timestamp_ns=now_ns(),
-        transient=transient,
-    )
+    """A proposal with exactly these arguments. Raises: UsageError."""
+    _require_several("arguments", arguments)
+    _require_several("endorsing_organizations", organizations)
+    try:
+        proposal = build_proposal(
+            channel=channel,
+            chaincode=chaincode,
+            arguments=[_encode(item) for item in arguments],
+            creator=session.identity.creator,
+            nonce=new_nonce() if nonce is None else nonce,
+            timestamp_ns=now_ns(),
+            transient=transient,
+        )
+    except UnicodeEncodeError as error:
+        raise UsageError("proposal: a name or an argument is no valid text", hint="give bytes instead") from error
+    except ValueError as error:
+        raise UsageError(f"proposal: {error}") from error
     return Proposal(
         session,
         encoded=proposal.encoded,
@@ -135,3 +144,17 @@ def build(
         channel=channel,
         organizations=organizations,
     )
+
+
+def _require_several(name: str, value: object) -> None:
+    """A lone text is a sequence too, of its characters: never what was meant. Raises: UsageError."""
+    if isinstance(value, str | bytes):
+        raise UsageError(f"{name}: expected a list, got {type(value).__name__}", hint=f"{name}=[…]")
+
+
+def _encode(argument: object) -> bytes:
+    if isinstance(argument, str):
+        return argument.encode()
+    if not isinstance(argument, bytes | bytearray | memoryview):  # bytes(3) would be three zeros
+        raise UsageError(f"arguments: expected text or bytes, got {type(argument).__name__}", hint="use str(…)")
+    return bytes(argument)

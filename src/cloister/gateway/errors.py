@@ -50,7 +50,7 @@ class GatewayError(RemoteFailed):
         told = "; ".join(
             f"{detail.address} ({detail.msp_id})" if detail.message in message else str(detail) for detail in details
         )
-        super().__init__(f"{self.stage} failed: {message}{f': {told}' if told else ''}", hint=hint)
+        super().__init__(_one_line(f"{self.stage} failed: {message}{f': {told}' if told else ''}"), hint=hint)
         self.transaction_id = transaction_id
         self.code = code
         self.details = details
@@ -88,3 +88,8 @@ class EventsError(GatewayError):
 
 class CommitError(CommitRefused):
     """The transaction was committed as invalid; `validation_code` says why."""
+
+
+def _one_line(text: str) -> str:
+    """Without line ends and control characters: the words are others'. `details` keeps them as sent."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

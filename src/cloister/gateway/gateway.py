@@ -9,21 +9,34 @@ async with connect(endpoint, identity, signer) as gateway:
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
 
+from cloister.fabric.decoding import decode_message
 from cloister.fabric.proposal import encode_signed_proposal, parse_signed_proposal
 from cloister.fabric.transaction import parse_endorsed_transaction
 
 from .commit import Commit
 from .connection import Endpoint, open_channel
+from .event_requests import (
+    EventsRequest,
+    Listen,
+    listen_blocks,
+    listen_blocks_and_private_data,
+    listen_chaincode_events,
+    listen_filtered_blocks,
+)
+from .events import BlockEvent, ChaincodeEvent, FilteredBlockEvent, PrivateDataBlockEvent
 from .identity import Identity, Signer
 from .network import Network
 from .nonce import new_nonce
 from .proposal import Proposal
 from .session import Deadlines, Session
 from .transaction import Transaction
+
+_Event = TypeVar("_Event")
 
 
 class Gateway:
@@ -81,8 +94,8 @@ class Gateway:
         )
 
     def new_signed_commit(self, request: bytes, signature: bytes) -> Commit:
-        """A commit status request signed elsewhere, from `Commit.bytes`."""
-        parsed = gateway_pb2.CommitStatusRequest.FromString(request)
+        """A commit status request signed elsewhere, from `Commit.bytes`. Raises: MalformedInput."""
+        parsed = decode_message(gateway_pb2.CommitStatusRequest(), request, "commit status request")
         return Commit(
             self._session,
             request=request,
@@ -90,6 +103,31 @@ class Gateway:
             channel=parsed.channel_id,
             signature=signature,
         )
+
+    def new_signed_chaincode_events_request(self, message: bytes, signature: bytes) -> EventsRequest[ChaincodeEvent]:
+        """A request signed elsewhere, from `EventsRequest.bytes`. Raises: MalformedInput."""
+        decode_message(gateway_pb2.ChaincodeEventsRequest(), message, "chaincode events request")
+        return EventsRequest(self._session, listen_chaincode_events, message=message, signature=signature)
+
+    def new_signed_block_events_request(self, message: bytes, signature: bytes) -> EventsRequest[BlockEvent]:
+        """A request signed elsewhere, from `EventsRequest.bytes`. Raises: MalformedInput."""
+        return self._signed_deliver(listen_blocks, message, signature)
+
+    def new_signed_filtered_block_events_request(
+        self, message: bytes, signature: bytes
+    ) -> EventsRequest[FilteredBlockEvent]:
+        """A request signed elsewhere, from `EventsRequest.bytes`. Raises: MalformedInput."""
+        return self._signed_deliver(listen_filtered_blocks, message, signature)
+
+    def new_signed_block_and_private_data_events_request(
+        self, message: bytes, signature: bytes
+    ) -> EventsRequest[PrivateDataBlockEvent]:
+        """A request signed elsewhere, from `EventsRequest.bytes`. Raises: MalformedInput."""
+        return self._signed_deliver(listen_blocks_and_private_data, message, signature)
+
+    def _signed_deliver(self, listen: Listen[_Event], message: bytes, signature: bytes) -> EventsRequest[_Event]:
+        decode_message(common_pb2.Payload(), message, "block events request")
+        return EventsRequest(self._session, listen, message=message, signature=signature)
 
     async def close(self) -> None:
         """Close the channel if this connection opened it."""

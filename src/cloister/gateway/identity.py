@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cloister.errors import EnvironmentFailed, MalformedInput, Refused, UsageError
 from cloister.fabric.identity import SerializedIdentity, to_low_s
 
+_CURVES = (ec.SECP256R1.name, ec.SECP384R1.name)
 Signer = Callable[[bytes], bytes | Awaitable[bytes]]
 """Signs a SHA-256 digest (32 bytes); returns DER ECDSA with low S. May be a coroutine function, for a remote HSM."""
 
@@ -71,10 +73,14 @@ def new_private_key_signer(private_key_pem: bytes, *, name: str = "private key")
     """
     try:
         key = serialization.load_pem_private_key(private_key_pem, password=None)
+    except UnsupportedAlgorithm as error:
+        raise UsageError(f"{name}: expected an ECDSA key on P-256 or P-384, got an unsupported kind") from error
     except (ValueError, TypeError) as error:
         raise MalformedInput(f"{name}: no unencrypted private key in PEM", field="private key") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise UsageError(f"{name}: expected an ECDSA key, got {type(key).__name__}")
+        raise UsageError(f"{name}: expected an ECDSA key on P-256 or P-384, got {type(key).__name__}")
+    if key.curve.name not in _CURVES:
+        raise UsageError(f"{name}: expected an ECDSA key on P-256 or P-384, got {key.curve.name}")
     return _EcdsaSigner(key)
 
 

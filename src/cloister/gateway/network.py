@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from . import events
 from .checkpoint import Checkpointer
 from .contract import Argument, Contract, build
+from .event_requests import (
+    EventsRequest,
+    block_events_message,
+    chaincode_events_message,
+    listen_blocks,
+    listen_blocks_and_private_data,
+    listen_chaincode_events,
+    listen_filtered_blocks,
+)
 from .events import BlockEvent, ChaincodeEvent, FilteredBlockEvent, PrivateDataBlockEvent
 from .proposal import Proposal
 from .session import Session
@@ -67,30 +75,56 @@ class Network:
                     ...                                  # deal with it, then:
                     checkpointer.checkpoint_event(event)
 
-        A checkpointer goes before `start_block`. Raises, while iterating: EventsError.
+        A checkpointer goes before `start_block`. Raises: UsageError; while iterating: EventsError.
         """
-        return events.chaincode_events(
-            self._session, channel=self._name, chaincode=chaincode, start_block=start_block, checkpoint=checkpoint
-        )
+        return self.new_chaincode_events_request(chaincode, start_block=start_block, checkpoint=checkpoint).events()
 
     def block_events(
         self, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
     ) -> AsyncGenerator[BlockEvent, None]:
         """Whole blocks; after dealing with one: `checkpointer.checkpoint_block(event.block_number)`."""
-        return events.block_events(self._session, channel=self._name, start_block=start_block, checkpoint=checkpoint)
+        return self.new_block_events_request(start_block=start_block, checkpoint=checkpoint).events()
 
     def filtered_block_events(
         self, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
     ) -> AsyncGenerator[FilteredBlockEvent, None]:
         """Blocks without contents: transaction ids and validation codes."""
-        return events.filtered_block_events(
-            self._session, channel=self._name, start_block=start_block, checkpoint=checkpoint
-        )
+        return self.new_filtered_block_events_request(start_block=start_block, checkpoint=checkpoint).events()
 
     def block_and_private_data_events(
         self, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
     ) -> AsyncGenerator[PrivateDataBlockEvent, None]:
         """Blocks with the private data that the peer may show to this identity."""
-        return events.block_and_private_data_events(
-            self._session, channel=self._name, start_block=start_block, checkpoint=checkpoint
+        return self.new_block_and_private_data_events_request(start_block=start_block, checkpoint=checkpoint).events()
+
+    def new_chaincode_events_request(
+        self, chaincode: str, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
+    ) -> EventsRequest[ChaincodeEvent]:
+        """For offline signing: what `chaincode_events` sends. Raises: UsageError."""
+        message = chaincode_events_message(
+            self._session, channel=self._name, chaincode=chaincode, start_block=start_block, checkpoint=checkpoint
         )
+        return EventsRequest(self._session, listen_chaincode_events, message=message)
+
+    def new_block_events_request(
+        self, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
+    ) -> EventsRequest[BlockEvent]:
+        """For offline signing: what `block_events` sends. Raises: UsageError."""
+        return EventsRequest(self._session, listen_blocks, message=self._deliver_message(start_block, checkpoint))
+
+    def new_filtered_block_events_request(
+        self, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
+    ) -> EventsRequest[FilteredBlockEvent]:
+        """For offline signing: what `filtered_block_events` sends. Raises: UsageError."""
+        message = self._deliver_message(start_block, checkpoint)
+        return EventsRequest(self._session, listen_filtered_blocks, message=message)
+
+    def new_block_and_private_data_events_request(
+        self, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
+    ) -> EventsRequest[PrivateDataBlockEvent]:
+        """For offline signing: what `block_and_private_data_events` sends. Raises: UsageError."""
+        message = self._deliver_message(start_block, checkpoint)
+        return EventsRequest(self._session, listen_blocks_and_private_data, message=message)
+
+    def _deliver_message(self, start_block: int | None, checkpoint: Checkpointer | None) -> bytes:
+        return block_events_message(self._session, channel=self._name, start_block=start_block, checkpoint=checkpoint)

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from fabric_protos.gateway import gateway_pb2
 from fabric_protos.peer import proposal_pb2
 
+from cloister.errors import MalformedInput
+from cloister.fabric.proposal import encode_signed_proposal, parse_signed_proposal
+from cloister.fabric.transaction import parse_endorsed_transaction
+
 from .errors import EndorseError, EvaluateError
 from .session import Session, digest_of
 from .transaction import Transaction
@@ -66,11 +70,12 @@ class Proposal:
         answer = await self._session.call(
             "Evaluate",
             request.SerializeToString(),
+            gateway_pb2.EvaluateResponse(),
             deadline_s=self._session.deadlines.evaluate_s,
             error=EvaluateError,
             transaction_id=self._transaction_id,
         )
-        payload: Bytes = gateway_pb2.EvaluateResponse.FromString(answer).result.payload
+        payload: Bytes = answer.result.payload
         return payload
 
     async def endorse(self) -> Transaction:
@@ -84,16 +89,34 @@ class Proposal:
         answer = await self._session.call(
             "Endorse",
             request.SerializeToString(),
+            gateway_pb2.EndorseResponse(),
             deadline_s=self._session.deadlines.endorse_s,
             error=EndorseError,
             transaction_id=self._transaction_id,
         )
-        envelope = gateway_pb2.EndorseResponse.FromString(answer).prepared_transaction
-        return Transaction(
-            self._session,
-            prepared=envelope.SerializeToString(),
+        prepared = answer.prepared_transaction.SerializeToString()
+        self._require_own(prepared)
+        return Transaction(self._session, prepared=prepared, transaction_id=self._transaction_id, channel=self._channel)
+
+    def _require_own(self, prepared: Bytes) -> None:
+        """The client is about to sign what this peer gave: it must be an endorsement of this proposal.
+
+        The proposal's hash, which peers compare with the transaction before they commit it, covers headers, chaincode
+        and arguments.
+        """
+        sent = parse_signed_proposal(encode_signed_proposal(self._encoded, b""))
+        try:
+            got = parse_endorsed_transaction(prepared).action.proposal_hash
+        except MalformedInput as failure:
+            raise self._not_own("something that is no endorsed transaction") from failure
+        if got != sent.proposal_hash:
+            raise self._not_own("the endorsement of another proposal")
+
+    def _not_own(self, what: str) -> EndorseError:
+        return EndorseError(
+            f"{self._session.endpoint} answered with {what}",
             transaction_id=self._transaction_id,
-            channel=self._channel,
+            hint="nothing was signed; this peer is not to be trusted",
         )
 
     async def _signed(self) -> proposal_pb2.SignedProposal:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import grpc
 from fabric_protos.gateway import gateway_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
+
+from cloister.errors import MalformedInput, UsageError
+from cloister.fabric.decoding import decode_message
 
 from .errors import GatewayError, PeerError
 
@@ -22,6 +26,9 @@ CHANNEL_OPTIONS = (
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
+_Message = TypeVar("_Message", bound=Any)
+
+
 async def call_unary(
     channel: Any,
     method: str,
@@ -32,45 +39,67 @@ async def call_unary(
     endpoint: str,
     transaction_id: str = "",
 ) -> bytes:
-    """One request, one answer, both serialised. Raises: `error`, with stage, code and the peers' details."""
-    stub = channel.unary_unary(method)
-    try:
-        answer: bytes = await stub(request, timeout=deadline_s)
-    except grpc.aio.AioRpcError as failure:
-        raise translate(failure, error, endpoint, deadline_s, transaction_id) from failure
+    """One request, one answer, both serialised. Raises: `error`, with code and the peers' details; UsageError."""
+    with _translated(error, endpoint, deadline_s, transaction_id):
+        answer: bytes = await channel.unary_unary(method)(request, timeout=deadline_s)
     return answer
 
 
 async def call_stream(
     channel: Any, method: str, request: bytes, *, error: type[GatewayError], endpoint: str
 ) -> AsyncGenerator[bytes, None]:
-    """One request, a stream of answers, until the caller stops or the stream ends. Raises: `error`."""
-    stream = channel.unary_stream(method)(request)
-    try:
-        async for answer in stream:
-            yield answer
-    except grpc.aio.AioRpcError as failure:
-        raise translate(failure, error, endpoint, None, "") from failure
-    finally:
-        stream.cancel()
+    """One request, a stream of answers without end, until the caller stops. Raises: `error`, UsageError."""
+    with _translated(error, endpoint):
+        stream = channel.unary_stream(method)(request)
+        try:
+            async for answer in stream:
+                yield answer
+        finally:
+            stream.cancel()
+    raise _ended(error, endpoint)
 
 
 async def call_deliver(
     channel: Any, method: str, request: bytes, *, error: type[GatewayError], endpoint: str
 ) -> AsyncGenerator[bytes, None]:
-    """A Deliver call: a bidirectional stream on which one request is sent. Raises: `error`."""
-    stream = channel.stream_stream(method)()
+    """A Deliver call: a bidirectional stream on which one request is sent. Raises: `error`, UsageError."""
+    with _translated(error, endpoint):
+        stream = channel.stream_stream(method)()
+        try:
+            await stream.write(request)
+            while (answer := await stream.read()) is not grpc.aio.EOF:
+                yield answer
+        finally:
+            stream.cancel()
+    raise _ended(error, endpoint)
+
+
+def decode_answer(
+    message: _Message, encoded: bytes, *, error: type[GatewayError], endpoint: str, transaction_id: str = ""
+) -> _Message:
+    """A peer's answer, decoded into `message`. Raises: `error` if it is none."""
+    name = type(message).DESCRIPTOR.name
     try:
-        await stream.write(request)
-        while True:
-            answer = await stream.read()
-            if answer is grpc.aio.EOF:
-                return
-            yield answer
+        return decode_message(message, encoded, name)
+    except MalformedInput as failure:
+        raise error(f"{endpoint} answered with something that is no {name}", transaction_id=transaction_id) from failure
+
+
+@contextmanager
+def _translated(
+    error: type[GatewayError], endpoint: str, deadline_s: float | None = None, transaction_id: str = ""
+) -> Iterator[None]:
+    try:
+        yield
     except grpc.aio.AioRpcError as failure:
-        raise translate(failure, error, endpoint, None, "") from failure
-    finally:
-        stream.cancel()
+        raise translate(failure, error, endpoint, deadline_s, transaction_id) from failure
+    except grpc.aio.UsageError as failure:
+        raise UsageError(f"the connection to {endpoint} is closed", hint="connect again") from failure
+
+
+def _ended(error: type[GatewayError], endpoint: str) -> GatewayError:
+    """A stream that a listener takes for endless must not end unnoticed."""
+    return error(f"{endpoint} ended the stream", hint="listen again, with the same checkpointer")
 
 
 def translate(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cloister.errors import UsageError
 
 from .errors import GatewayError
 from .identity import Identity, Signer, sign_digest
-from .rpc import call_unary
+from .rpc import call_unary, decode_answer
+
+_Message = TypeVar("_Message", bound=Any)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,17 @@ class Session:
         return await sign_digest(self.signer, digest_of(message))
 
     async def call(
-        self, method: str, request: bytes, *, deadline_s: float, error: type[GatewayError], transaction_id: str
-    ) -> bytes:
-        """One call of the Gateway service."""
-        return await call_unary(
+        self,
+        method: str,
+        request: bytes,
+        answer: _Message,
+        *,
+        deadline_s: float,
+        error: type[GatewayError],
+        transaction_id: str,
+    ) -> _Message:
+        """One call of the Gateway service; fills `answer`. Raises: `error`."""
+        encoded = await call_unary(
             self.channel,
             f"/gateway.Gateway/{method}",
             request,
@@ -53,6 +62,7 @@ class Session:
             endpoint=self.endpoint,
             transaction_id=transaction_id,
         )
+        return decode_answer(answer, encoded, error=error, endpoint=self.endpoint, transaction_id=transaction_id)
 
 
 def digest_of(message: bytes) -> bytes:

@@ -80,6 +80,7 @@ class Transaction:
         await self._session.call(
             "Submit",
             request.SerializeToString(),
+            gateway_pb2.SubmitResponse(),
             deadline_s=self._session.deadlines.submit_s,
             error=SubmitError,
             transaction_id=self._transaction_id,

@@ -9,15 +9,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fabric_protos.peer import collection_pb2, policy_pb2, proposal_response_pb2
 from fabric_protos.peer.lifecycle import lifecycle_pb2
 
 from cloister.errors import UsageError
+from cloister.fabric.decoding import decode_message
 from cloister.fabric.proposal import build_proposal, encode_signed_proposal
 from cloister.gateway import EndorseError, EvaluateError, Gateway, GatewayError, Network, new_nonce
-from cloister.gateway.rpc import call_unary
+from cloister.gateway.rpc import call_unary, decode_answer
 from cloister.gateway.session import now_ns
 
 from .errors import LifecycleError
@@ -29,6 +30,7 @@ INSTALL_DEADLINE_S = 60.0
 USABLE_TIMEOUT_S = 30.0
 _POLL_S = 0.05
 _OK = 200
+_Message = TypeVar("_Message", bound=Any)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,9 @@ class ChaincodeDefinition:
             "init_required": self.init_required,
         }
         if self.collections:
-            fields["collections"] = collection_pb2.CollectionConfigPackage.FromString(self.collections)
+            fields["collections"] = decode_message(
+                collection_pb2.CollectionConfigPackage(), self.collections, "collection configuration"
+            )
         return fields
 
 
@@ -85,14 +89,17 @@ class Lifecycle:
         if package_id in await self.query_installed():
             return package_id
         arguments = lifecycle_pb2.InstallChaincodeArgs(chaincode_install_package=package)
-        answer = await self._endorse_at_peer("InstallChaincode", arguments)
-        installed: str = lifecycle_pb2.InstallChaincodeResult.FromString(answer).package_id
+        result = await self._endorse_at_peer("InstallChaincode", arguments, lifecycle_pb2.InstallChaincodeResult())
+        installed: str = result.package_id
         return installed
 
     async def query_installed(self) -> tuple[str, ...]:
         """Package ids installed on the peer."""
-        answer = await self._endorse_at_peer("QueryInstalledChaincodes", lifecycle_pb2.QueryInstalledChaincodesArgs())
-        result = lifecycle_pb2.QueryInstalledChaincodesResult.FromString(answer)
+        result = await self._endorse_at_peer(
+            "QueryInstalledChaincodes",
+            lifecycle_pb2.QueryInstalledChaincodesArgs(),
+            lifecycle_pb2.QueryInstalledChaincodesResult(),
+        )
         return tuple(item.package_id for item in result.installed_chaincodes)
 
     async def approve(self, definition: ChaincodeDefinition, package_id: str = "") -> None:
@@ -107,8 +114,8 @@ class Lifecycle:
     async def check_commit_readiness(self, definition: ChaincodeDefinition) -> dict[str, bool]:
         """MSP ID → has it approved exactly this definition?"""
         arguments = lifecycle_pb2.CheckCommitReadinessArgs(**definition.fields())
-        answer = await self._evaluate("CheckCommitReadiness", arguments)
-        return dict(lifecycle_pb2.CheckCommitReadinessResult.FromString(answer).approvals)
+        result = await self._evaluate("CheckCommitReadiness", arguments, lifecycle_pb2.CheckCommitReadinessResult())
+        return dict(result.approvals)
 
     async def commit(self, definition: ChaincodeDefinition, organizations: Sequence[str] = ()) -> None:
         """Commit a definition that enough organisations approved; `organizations` (MSP IDs) endorse the commit."""
@@ -119,12 +126,13 @@ class Lifecycle:
         """Name, version and sequence of the committed definition, or None."""
         arguments = lifecycle_pb2.QueryChaincodeDefinitionArgs(name=name)
         try:
-            answer = await self._evaluate("QueryChaincodeDefinition", arguments)
+            result = await self._evaluate(
+                "QueryChaincodeDefinition", arguments, lifecycle_pb2.QueryChaincodeDefinitionResult()
+            )
         except EvaluateError as error:
             if "is not defined" in error.message:
                 return None
             raise
-        result = lifecycle_pb2.QueryChaincodeDefinitionResult.FromString(answer)
         return ChaincodeDefinition(name, result.version, result.sequence, init_required=result.init_required)
 
     async def _submit(self, function: str, arguments: Any, organizations: list[str]) -> None:
@@ -132,12 +140,13 @@ class Lifecycle:
             function, arguments=[arguments.SerializeToString()], endorsing_organizations=organizations
         )
 
-    async def _evaluate(self, function: str, arguments: Any) -> bytes:
-        return await self._network.contract(LIFECYCLE).evaluate(
+    async def _evaluate(self, function: str, arguments: Any, result: _Message) -> _Message:
+        encoded = await self._network.contract(LIFECYCLE).evaluate(
             function, arguments=[arguments.SerializeToString()], endorsing_organizations=[self._msp_id]
         )
+        return decode_answer(result, encoded, error=EvaluateError, endpoint=self._gateway.session.endpoint)
 
-    async def _endorse_at_peer(self, function: str, arguments: Any) -> bytes:
+    async def _endorse_at_peer(self, function: str, arguments: Any, result: _Message) -> _Message:
         """Call `_lifecycle` without a channel: the Gateway service cannot, the Endorser service can."""
         session = self._gateway.session
         proposal = build_proposal(
@@ -157,11 +166,12 @@ class Lifecycle:
             endpoint=session.endpoint,
             transaction_id=proposal.transaction_id,
         )
-        response = proposal_response_pb2.ProposalResponse.FromString(answer).response
+        response = decode_answer(
+            proposal_response_pb2.ProposalResponse(), answer, error=EndorseError, endpoint=session.endpoint
+        ).response
         if response.status != _OK:
             raise LifecycleError(f"{function} refused by {session.endpoint}: {response.message}")
-        payload: bytes = response.payload
-        return payload
+        return decode_answer(result, response.payload, error=EndorseError, endpoint=session.endpoint)
 
 
 async def wait_until_usable(call: Callable[[], Awaitable[object]], *, timeout_s: float = USABLE_TIMEOUT_S) -> None:
