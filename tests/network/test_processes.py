@@ -96,22 +96,27 @@ def test_where_there_is_no_proc_the_beginning_comes_from_ps(monkeypatch: pytest.
 
 
 def test_a_program_that_cannot_be_started_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(NetworkFailed, match="/nonexistent does not start: No such file"):
+    with pytest.raises(NetworkFailed, match="/nonexistent does not start: expected an executable"):
         start_detached(["/nonexistent"], folder=tmp_path, name="x", environment={})
 
 
-def test_ctrl_c_while_starting_is_held_until_the_pid_is_written(
+def test_a_start_broken_off_before_the_pid_is_written_runs_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    pids: list[int] = []
+
     def interrupted(pid: int) -> str:
-        os.kill(os.getpid(), signal.SIGINT)
-        return process_began(pid)
+        pids.append(pid)
+        signal.raise_signal(signal.SIGINT)
+        return ""
 
     monkeypatch.setattr(processes, "process_began", interrupted)
     with pytest.raises(KeyboardInterrupt):
         start_detached(WAITING, folder=tmp_path, name="program", environment={})
     monkeypatch.undo()
-    assert stop_process(tmp_path, "program") is True
+    log = tmp_path / "program.log"
+    wait_until(lambda: process_began(pids[0]) == "", what="end", timeout_s=20, log=log)
+    assert log.read_text() == ""
 
 
 def test_starting_works_in_other_threads_too(tmp_path: Path) -> None:

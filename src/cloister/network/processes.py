@@ -8,9 +8,8 @@ import random
 import signal
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .errors import NetworkFailed
@@ -20,32 +19,43 @@ PORTS = range(20000, 32000)
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.01
 _TAIL_BYTES = 4000
+_SHELL = "/bin/sh"
+# If the pipe closes first, `read` fails. `exec` keeps pid and beginning.
+_WAIT_THEN_RUN = 'read -r _ && exec "$0" "$@" </dev/null'
 
 
 def start_detached(command: list[str], *, folder: Path, name: str, environment: Mapping[str, str]) -> int:
     """Start a program in its own session; output goes to FOLDER/NAME.log. Returns the pid.
 
-    FOLDER/NAME.pid gets three lines: pid, program, and when the process began.
+    FOLDER/NAME.pid gets three lines: pid, program, and when the process began. The program runs only once they are
+    written: whatever ends us in between, by whatever signal, nothing is left that nobody could find and stop.
     Spawned, not held as a `subprocess.Popen`: the process is to outlive this program.
+    Raises: NetworkFailed if it is no program.
     """
+    if not os.access(command[0], os.X_OK):
+        raise NetworkFailed(f"{command[0]} does not start: expected an executable file")
     folder.mkdir(parents=True, exist_ok=True)
     log = str(folder / f"{name}.log")
-    with _interrupts_held():  # no process may start that nobody can stop, for want of a written pid
-        try:
-            pid = os.posix_spawn(
-                command[0],
-                command,
-                {**_inherited(), **environment},
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                    (os.POSIX_SPAWN_DUP2, 1, 2),
-                ],
-                setsid=True,
-            )
-        except OSError as error:
-            raise NetworkFailed(f"{command[0]} does not start: {error.strerror}") from error
+    reading, writing = os.pipe()
+    try:
+        pid = os.posix_spawn(
+            _SHELL,
+            [_SHELL, "-c", _WAIT_THEN_RUN, *command],
+            {**_inherited(), **environment},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, reading, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
         (folder / f"{name}.pid").write_text(f"{pid}\n{command[0]}\n{process_began(pid)}\n", "utf-8")
+        os.write(writing, b"\n")
+    except OSError as error:
+        raise NetworkFailed(f"{command[0]} does not start: {error.strerror}") from error
+    finally:
+        os.close(reading)
+        os.close(writing)
     return pid
 
 
@@ -182,22 +192,6 @@ def _end(pid: int, began: str) -> None:
 def _boot() -> str:
     """This boot of the machine: start times count from it."""
     return Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C counts only after the block. (Python delivers it to the main thread alone.)"""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    if held:
-        signal.raise_signal(signal.SIGINT)
 
 
 def _inherited() -> dict[str, str]:
