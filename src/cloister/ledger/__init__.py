@@ -1,0 +1,1 @@
+"""The judge offline: over folders of blocks and peers' own ledgers. Files are read here; `trusted/ledger` judges."""

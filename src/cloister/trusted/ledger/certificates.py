@@ -1,0 +1,204 @@
+"""Certificate chains as Go's x509.Verify and Fabric's MSP build them.
+
+Sources: Fabric 2.5.9 msp/mspimplvalidate.go, msp/mspimplsetup.go, msp/cert.go; Go crypto/x509 verify.go. Differences to
+ordinary verification, all Fabric's: the time is NotBefore + 1 s of the certificate being validated; no key usage is
+asked, which in Go means serverAuth; exactly one chain must come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+
+from .errors import IdentityInvalid
+
+MAX_CHAIN = 10
+_HANDLED_CRITICAL = {
+    ExtensionOID.BASIC_CONSTRAINTS,
+    ExtensionOID.KEY_USAGE,
+    ExtensionOID.EXTENDED_KEY_USAGE,
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    ExtensionOID.NAME_CONSTRAINTS,
+    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    ExtensionOID.CERTIFICATE_POLICIES,
+    ExtensionOID.CRL_DISTRIBUTION_POINTS,
+    ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
+}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A parsed certificate with what is asked of it again and again. Compared by its bytes."""
+
+    der: bytes
+
+    @cached_property
+    def parsed(self) -> x509.Certificate:
+        """The library's object."""
+        return x509.load_der_x509_certificate(self.der)
+
+    @cached_property
+    def subject(self) -> bytes:
+        """The subject's DER, compared byte for byte as Go does."""
+        return self.parsed.subject.public_bytes()
+
+    @cached_property
+    def issuer(self) -> bytes:
+        """The issuer's DER."""
+        return self.parsed.issuer.public_bytes()
+
+    @cached_property
+    def is_ca(self) -> bool:
+        """Basic constraints say CA."""
+        constraints = self._extension(x509.BasicConstraints)
+        return constraints is not None and constraints.ca
+
+    @cached_property
+    def path_length(self) -> int | None:
+        """Basic constraints' path length, None if there is none."""
+        constraints = self._extension(x509.BasicConstraints)
+        return constraints.path_length if constraints is not None else None
+
+    @cached_property
+    def may_sign_certificates(self) -> bool:
+        """Key usage, if there is one, includes certificate signing."""
+        usage = self._extension(x509.KeyUsage)
+        return usage is None or usage.key_cert_sign
+
+    @cached_property
+    def allows_server_auth(self) -> bool:
+        """Extended key usage, if there is one, includes serverAuth or any."""
+        usage = self._extension(x509.ExtendedKeyUsage)
+        wanted = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+        return usage is None or bool(wanted & set(usage))
+
+    @cached_property
+    def has_unknown_critical_extension(self) -> bool:
+        """Go refuses such certificates."""
+        return any(item.critical and item.oid not in _HANDLED_CRITICAL for item in self.parsed.extensions)
+
+    @cached_property
+    def subject_key_id(self) -> bytes | None:
+        """SubjectKeyIdentifier."""
+        extension = self._extension(x509.SubjectKeyIdentifier)
+        return extension.digest if extension is not None else None
+
+    @cached_property
+    def organizational_units(self) -> tuple[str, ...]:
+        """The subject's OU values, in order, doubled ones too."""
+        units = self.parsed.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATIONAL_UNIT_NAME)
+        return tuple(str(unit.value) for unit in units)
+
+    @cached_property
+    def not_before(self) -> datetime:
+        """Start of validity, UTC."""
+        return self.parsed.not_valid_before_utc
+
+    @cached_property
+    def not_after(self) -> datetime:
+        """End of validity, UTC, inclusive."""
+        return self.parsed.not_valid_after_utc
+
+    def _extension(self, kind: type[x509.ExtensionType]) -> Any:
+        try:
+            return self.parsed.extensions.get_extension_for_class(kind).value
+        except x509.ExtensionNotFound:
+            return None
+
+
+def load_pem_certificate(pem: bytes) -> Certificate:
+    """The first certificate in PEM bytes. Raises: IdentityInvalid."""
+    try:
+        loaded = x509.load_pem_x509_certificate(pem)
+        certificate = Certificate(loaded.public_bytes(Encoding.DER))
+        _ = certificate.parsed.extensions, certificate.subject, certificate.parsed.public_key()
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, TypeError) as error:
+        raise IdentityInvalid("no usable certificate") from error
+    return certificate
+
+
+def validation_time(certificate: Certificate) -> datetime:
+    """The moment at which Fabric validates a certificate: one second after its own NotBefore."""
+    return certificate.not_before + timedelta(seconds=1)
+
+
+def find_chains(
+    leaf: Certificate, roots: Sequence[Certificate], intermediates: Sequence[Certificate]
+) -> list[tuple[Certificate, ...]]:
+    """All chains from a certificate to a root, at Fabric's time for it; empty if it does not verify."""
+    moment = validation_time(leaf)
+    if leaf.has_unknown_critical_extension or not _valid_at(leaf, moment):
+        return []
+    if leaf in roots:
+        return [(leaf,)] if leaf.allows_server_auth else []
+    found: list[tuple[Certificate, ...]] = []
+    _extend((leaf,), roots, intermediates, moment, found)
+    return [chain for chain in found if all(item.allows_server_auth for item in chain)]
+
+
+def is_issued_by(child: Certificate, parent: Certificate) -> bool:
+    """Names match and the parent, a CA that may sign, did sign."""
+    if child.issuer != parent.subject or not parent.is_ca or not parent.may_sign_certificates:
+        return False
+    return signature_matches(parent, child.parsed.signature, child.parsed.tbs_certificate_bytes, child.parsed)
+
+
+def signature_matches(
+    signer: Certificate,
+    signature: bytes,
+    signed: bytes,
+    carrier: x509.Certificate | x509.CertificateRevocationList,
+) -> bool:
+    """Whether `signer`'s key made a signature on a certificate or revocation list."""
+    algorithm = carrier.signature_hash_algorithm
+    key = signer.parsed.public_key()
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey) and algorithm is not None:
+            key.verify(signature, signed, ec.ECDSA(algorithm))
+        elif isinstance(key, rsa.RSAPublicKey) and isinstance(algorithm, hashes.HashAlgorithm):
+            key.verify(signature, signed, padding.PKCS1v15(), algorithm)
+        else:
+            return False
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _extend(
+    chain: tuple[Certificate, ...],
+    roots: Sequence[Certificate],
+    intermediates: Sequence[Certificate],
+    moment: datetime,
+    found: list[tuple[Certificate, ...]],
+) -> None:
+    if len(chain) >= MAX_CHAIN:
+        return
+    last = chain[-1]
+    found.extend((*chain, root) for root in roots if _fits(last, root, chain, moment))
+    for intermediate in intermediates:
+        if intermediate not in chain and _fits(last, intermediate, chain, moment):
+            _extend((*chain, intermediate), roots, intermediates, moment, found)
+
+
+def _fits(child: Certificate, parent: Certificate, chain: tuple[Certificate, ...], moment: datetime) -> bool:
+    below = len(chain) - 1  # CA certificates between the parent and the leaf
+    if parent.path_length is not None and below > parent.path_length:
+        return False
+    if parent.has_unknown_critical_extension or not _valid_at(parent, moment):
+        return False
+    return is_issued_by(child, parent)
+
+
+def _valid_at(certificate: Certificate, moment: datetime) -> bool:
+    return certificate.not_before <= moment <= certificate.not_after
