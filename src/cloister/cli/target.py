@@ -111,7 +111,7 @@ class Target:
                 "--genesis FILE or HASH: the channel's block 0, or its header hash, is needed",
                 hint="fetch it: peer channel fetch 0 genesis.block -c CHANNEL; compare the hash with other members",
             )
-        if _is_hash(self.genesis):
+        if is_hash(self.genesis):
             return bytes.fromhex(self.genesis)
         block = parse_block(read_file(Path(self.genesis)))
         if block.number != 0:
@@ -120,7 +120,7 @@ class Target:
 
     def _measurements(self) -> frozenset[bytes]:
         for measurement in self.measurements:
-            if not _is_hash(measurement):
+            if not is_hash(measurement):
                 raise UsageError(f"--measurement: expected 64 hex digits, got {measurement!r}")
         found = {bytes.fromhex(measurement) for measurement in self.measurements}
         if self.contract:
@@ -163,7 +163,8 @@ def read_file(path: Path) -> bytes:
         raise EnvironmentFailed(f"{path}: {error.strerror}") from error
 
 
-def _is_hash(text: str) -> bool:
+def is_hash(text: str) -> bool:
+    """64 hex digits."""
     return len(text) == 64 and all(character in "0123456789abcdefABCDEF" for character in text)
 
 

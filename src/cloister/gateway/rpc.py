@@ -114,7 +114,7 @@ def translate(
         waited = f" of {deadline_s:g} s" if deadline_s is not None else ""
         message = f"deadline{waited} exceeded at {endpoint}"
         hint = "is the chaincode running at every endorsing organisation? raise the deadline if it needs longer"
-    elif code is grpc.StatusCode.UNAVAILABLE and not details:
+    elif code is grpc.StatusCode.UNAVAILABLE and "connect" in message:
         message = f"{endpoint} is not reachable: {message}"
         hint = "is the peer running, and is this its TLS CA certificate?"
     return error(message, transaction_id=transaction_id, code=code.name, details=details, hint=hint)

@@ -31,6 +31,8 @@ class BlockDependencies:
     def __init__(self) -> None:
         self.passed: set[Place] = set()
         self.unjudged: set[Place] = set()
+        self.opaque = False
+        """An earlier transaction could not be read down to its action: a peer then waits for it for ever."""
 
     def note(self, namespaces: Sequence[NamespaceSet], judged: set[str], passed: set[str]) -> None:
         """Remember what one transaction's metadata writes mean for later ones."""
@@ -98,7 +100,7 @@ class _Judge:
 
     def _judge_key(self, collection: str, key: bytes) -> None:
         place = (self.namespace, collection, key)
-        if place in self.dependencies.unjudged:
+        if self.dependencies.opaque or place in self.dependencies.unjudged:
             raise LedgerHalted("waits for an earlier transaction that was never judged", reason="dependency")
         if place in self.dependencies.passed:
             raise Invalid(Code.ENDORSEMENT_POLICY_FAILURE)

@@ -25,7 +25,7 @@ from .endorsement import BlockDependencies, check_endorsement
 from .errors import LedgerHalted
 from .mvcc import check_reads
 from .state import State
-from .transaction import Parsed, dispatch, parse_transaction
+from .transaction import Parsed, dispatch, extract_namespaces, parse_transaction
 from .updates import BlockUpdates
 
 CONFIG_KEY = "CHANNEL_CONFIG_ENV_BYTES"
@@ -76,8 +76,10 @@ class Judge:
             for index, encoded in enumerate(block.transactions)
         ]
         dependencies = BlockDependencies()
-        for item in parsed:
+        for item, encoded in zip(parsed, block.transactions, strict=True):
             self._judge_alone(item, dependencies)
+            if item.endorsed is None and not item.config_data:
+                _note_unjudged(encoded, dependencies)
         _mark_repeated(parsed)
         self._require_defined_collections(parsed)
         updates = BlockUpdates()
@@ -203,6 +205,15 @@ def _genesis_payload(block: Block) -> tuple[str, bytes, str]:
     signature = common_pb2.SignatureHeader.FromString(payload.header.signature_header)
     indexed = header.tx_id or compute_transaction_id(signature.nonce, signature.creator)
     return header.channel_id, payload.data, indexed
+
+
+def _note_unjudged(encoded: bytes, dependencies: BlockDependencies) -> None:
+    """A transaction that failed before its endorsements were looked at still makes later ones wait for its keys."""
+    namespaces = extract_namespaces(encoded)
+    if namespaces is None:
+        dependencies.opaque = True
+    else:
+        dependencies.note(namespaces, set(), set())
 
 
 def _mark_repeated(parsed: list[Parsed]) -> None:

@@ -151,6 +151,32 @@ def dispatch(parsed: Parsed) -> Endorsed:
     )
 
 
+def extract_namespaces(encoded: bytes) -> tuple[NamespaceSet, ...] | None:
+    """What a transaction would write, whatever its verdict; None if it cannot be read down to its action.
+
+    Source: core/common/validation/statebased/vpmanagerimpl.go (extractDependenciesForTx): a read/write set that does
+    not decode counts as empty, anything before it makes later transactions wait.
+    """
+    try:
+        envelope = decode_message(common_pb2.Envelope(), encoded, "envelope")
+        payload = decode_message(common_pb2.Payload(), envelope.payload, "payload")
+        transaction = decode_message(transaction_pb2.Transaction(), payload.data, "transaction")
+        if not transaction.actions:
+            return None
+        action = decode_message(transaction_pb2.ChaincodeActionPayload(), transaction.actions[0].payload, "action")
+        encoded_response = action.action.proposal_response_payload
+        response = decode_message(proposal_response_pb2.ProposalResponsePayload(), encoded_response, "response")
+        if not response.extension:
+            return None
+        results = decode_message(proposal_pb2.ChaincodeAction(), response.extension, "chaincode action").results
+    except MalformedInput:
+        return None
+    try:
+        return _parse_rwset(results)
+    except Invalid:
+        return ()
+
+
 def _parse_rwset(results: bytes) -> tuple[NamespaceSet, ...]:
     code = Code.BAD_RWSET
     found = []
