@@ -20,7 +20,7 @@ from typing import Any
 
 from cloister.errors import CloisterError, CommitRefused, MalformedInput, Refused, RemoteFailed
 from cloister.fabric.block import parse_block
-from cloister.gateway import Contract, Network
+from cloister.gateway import Contract, EndorseError, Network
 from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements
 from cloister.trusted.attest.policy import parse_policy
 
@@ -29,8 +29,16 @@ from .retry import retry_endorsement
 Progress = Callable[[str], None]
 _RACE_CODES = {"MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT"}
 _ATTEMPTS = 5
-EXPORT_TIMEOUT_S = 10.0
+LAG_TIMEOUT_S = 10.0
 _POLL_S = 0.2
+_LAGGING = (
+    "the first enclave of a definition brings its key set",
+    "no such enclave is registered",
+    "has no key set yet",
+    "the registry is not configured",
+    "is not committed on this channel",
+)
+"""Refusals of a registry whose peer is a block behind: this organisation's own peer has shown otherwise before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +181,7 @@ class Initialiser:
         """Ask the enclaves of the other organisations in turn, for a while: their peers may not have the block with
         the registration yet."""
         others = sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id})
-        deadline = time.monotonic() + EXPORT_TIMEOUT_S
+        deadline = time.monotonic() + LAG_TIMEOUT_S
         while True:
             failures: list[str] = []
             for msp_id in others:
@@ -209,7 +217,18 @@ class Initialiser:
         return _json(answer)
 
     async def _registry_submit(self, function: str, *arguments: str | bytes) -> None:
-        await retry_endorsement(lambda: self._registry.submit_transaction(function, *arguments))
+        """Submit, again for a while if an organisation's peer has not seen yet what this one has."""
+        deadline = time.monotonic() + LAG_TIMEOUT_S
+        while True:
+            try:
+                await retry_endorsement(lambda: self._registry.submit_transaction(function, *arguments))
+            except EndorseError as error:
+                lagging = any(text in error.message for text in _LAGGING)
+                if not lagging or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_POLL_S)
+            else:
+                return
 
     async def _registry_query(self, function: str, *arguments: str) -> Any:
         answer = await self._registry.evaluate(

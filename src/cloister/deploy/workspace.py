@@ -67,6 +67,8 @@ class Workspace:
     def trust(self, chaincode: str, registry: str = REGISTRY) -> Trust:
         """What a client of this network pins for one chaincode. Raises: UsageError if it is not deployed."""
         deployment = self.deployment(chaincode)
+        if not deployment.confidential:
+            raise UsageError(f"{chaincode} is ordinary chaincode: nothing is sealed", hint="call it with --plain")
         return Trust(
             policy=parse_policy(self.policy_path.read_bytes()),
             genesis_hash=parse_block(self.network.genesis_block_path.read_bytes()).header_hash,
