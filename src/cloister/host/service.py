@@ -20,6 +20,7 @@ from .process import EnclaveCommand, EnclaveProcess, start_enclave
 from .sealed_file import read_sealed
 
 _REFUSAL_STATUS = ResponseCode.ERROR
+_MAX_DESCRIPTION = 1000
 log = logging.getLogger(__name__)
 
 
@@ -122,4 +123,5 @@ class Host:
 
 def _describe(error: CloisterError) -> str:
     """One line for the peer: message and hint. Short, since gRPC limits what errors can carry."""
-    return f"{error.message} ({error.hint})" if error.hint else error.message
+    text = f"{error.message} ({error.hint})" if error.hint else error.message
+    return text[:_MAX_DESCRIPTION]
