@@ -2,8 +2,7 @@
 
 Steps per block: 1 the chain (blocks.py) · 2 each transaction by itself, on the state before the block · 3 repeated
 transaction ids · 4 reads, in order · 5 apply. A configuration takes effect for everything after its block.
-Not yet judged: whether a config update satisfies its own modification policies; the orderers' signatures are relied on
-there (see docs/ledger.md).
+What is not judged yet stands in docs/ledger.md.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from cloister.fabric.proposal import compute_transaction_id
 from cloister.fabric.transaction import Version
 
 from .blocks import is_config_block, verify_link, verify_signatures
-from .channel_config import ChannelConfig, load_config_block_payload
+from .channel_config import ChannelConfig, load_config, load_config_block_payload
 from .codes import Code, Invalid
+from .config_update import verify_config_update
 from .definitions import block_to_live, is_defined_collection
 from .endorsement import BlockDependencies, check_endorsement
 from .errors import LedgerHalted
@@ -123,14 +123,7 @@ class Judge:
     def _load_config(self, data: bytes, block: Block) -> ChannelConfig:
         if not is_config_block(block):
             raise LedgerHalted("a configuration among other transactions", reason="config", block_number=block.number)
-        config = load_config_block_payload(data)
-        if config.sequence != self.config.sequence + 1:
-            raise LedgerHalted(
-                f"configuration {config.sequence} after {self.config.sequence}",
-                reason="config",
-                block_number=block.number,
-            )
-        return config
+        return load_config(verify_config_update(data, channel=self.channel, current=self.config))
 
     def _require_defined_collections(self, parsed: list[Parsed]) -> None:
         """A hashed write to a collection that is not defined halts a peer, be the transaction valid or not."""
