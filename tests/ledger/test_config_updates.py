@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from fabric_protos.common import common_pb2, configtx_pb2, policies_pb2
+from fabric_protos.msp import msp_config_pb2
 from fabric_protos.orderer import configuration_pb2 as orderer_pb2
 
 from cloister.fabric.block import parse_block
@@ -101,6 +107,16 @@ def endorsement_rule(rule: int) -> Change:
     return change
 
 
+async def send(network: Network, envelope: bytes) -> Code:
+    """Have it ordered and committed; the judge's verdict on it, which is the peer's too."""
+    before = sum(len(parse_block(block).transactions) for block in await fetch_blocks(network))
+    assert await broadcast(network, [envelope]) == [200]
+    blocks = await await_transactions(network, before + 1)
+    report = verify_ledger(iter(blocks), genesis_hash=None, progress=lambda _: None)
+    assert (report.halted, report.differences) == ("", [])
+    return report.blocks[-1].codes[-1]
+
+
 async def test_real_updates_are_judged_and_change_what_comes_after(ledger_network: Network) -> None:
     """One organisation's endorsement is too little, then enough, then too little again: by configuration alone."""
     network = ledger_network
@@ -109,27 +125,22 @@ async def test_real_updates_are_judged_and_change_what_comes_after(ledger_networ
     def put() -> bytes:
         return Draft(network.channel, CHAINCODE, client, peers, [(CHAINCODE, rwset(writes=[("c", b"v")]))]).envelope()
 
-    async def send(envelope: bytes) -> Code:
-        before = sum(len(parse_block(block).transactions) for block in await fetch_blocks(network))
-        assert await broadcast(network, [envelope]) == [200]
-        blocks = await await_transactions(network, before + 1)
-        report = verify_ledger(iter(blocks), genesis_hash=None, progress=lambda _: None)
-        assert (report.halted, report.differences) == ("", [])
-        return report.blocks[-1].codes[-1]
-
     admins, application = peer_admins(network), ["Application"]
-    assert await send(put()) is Code.ENDORSEMENT_POLICY_FAILURE
+    assert await send(network, put()) is Code.ENDORSEMENT_POLICY_FAILURE
     any_rule = endorsement_rule(policies_pb2.ImplicitMetaPolicy.ANY)
     config = await current_config(network)
-    assert await send(update_envelope(network, config, application, any_rule, admins)) is Code.VALID
-    assert await send(put()) is Code.VALID
+    assert await send(network, update_envelope(network, config, application, any_rule, admins)) is Code.VALID
+    assert await send(network, put()) is Code.VALID
     config = await current_config(network)
     orderer = [orderer_admin(network)]
-    assert await send(update_envelope(network, config, ["Orderer"], batch_timeout("150ms"), orderer)) is Code.VALID
+    assert (
+        await send(network, update_envelope(network, config, ["Orderer"], batch_timeout("150ms"), orderer))
+        is Code.VALID
+    )
     majority = endorsement_rule(policies_pb2.ImplicitMetaPolicy.MAJORITY)
     config = await current_config(network)
-    assert await send(update_envelope(network, config, application, majority, admins)) is Code.VALID
-    assert await send(put()) is Code.ENDORSEMENT_POLICY_FAILURE
+    assert await send(network, update_envelope(network, config, application, majority, admins)) is Code.VALID
+    assert await send(network, put()) is Code.ENDORSEMENT_POLICY_FAILURE
 
 
 async def test_forged_configurations_signed_by_the_orderer_alone_are_refused(ledger_network: Network) -> None:
@@ -188,3 +199,62 @@ async def test_a13_an_unknown_capability_stops_the_judge_with_its_name(ledger_ne
     capabilities.value = b"\n\x08\n\x04V9_9\x12\x00"
     with pytest.raises(LedgerHalted, match="unknown application capability V9_9"):
         load_config(config)
+
+
+def revocation_list(network: Network, certificate_pem: bytes) -> bytes:
+    """A CRL of the second organisation's CA that revokes one certificate, in PEM."""
+    folder = network.organisations[1].crypto / "ca"
+    authority = x509.load_pem_x509_certificate(next(folder.glob("*-cert.pem")).read_bytes())
+    key = load_pem_private_key((folder / "priv_sk").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    serial = x509.load_pem_x509_certificate(certificate_pem).serial_number
+    moment = authority.not_valid_before_utc
+    entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(moment).build()
+    identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    extension = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject).add_revoked_certificate(entry)
+    builder = (
+        builder.last_update(moment).next_update(moment + timedelta(days=1)).add_extension(extension, critical=False)
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def revoke(revocations: list[bytes]) -> Change:
+    def change(group: Any) -> None:
+        item = group.values["MSP"]
+        item.version += 1
+        config = msp_config_pb2.MSPConfig.FromString(item.value)
+        inner = msp_config_pb2.FabricMSPConfig.FromString(config.config)
+        del inner.revocation_list[:]
+        inner.revocation_list.extend(revocations)
+        config.config = inner.SerializeToString()
+        item.value = config.SerializeToString()
+
+    return change
+
+
+async def test_a_revoked_endorser_counts_no_more_and_a_pardoned_one_again(ledger_network: Network) -> None:
+    """The list's own dates are long past: Fabric does not look at them, nor does the judge."""
+    network = ledger_network
+    second = network.organisations[1]
+    admin = [client_signer(second, "Admin")]
+    peers = [peer_signer(item) for item in network.organisations]
+    certificate = next((second.peer_crypto / "msp" / "signcerts").iterdir()).read_bytes()
+    client = client_signer(network.organisations[0])
+    path = ["Application", second.msp_id]
+
+    def put() -> bytes:
+        return Draft(network.channel, CHAINCODE, client, peers, [(CHAINCODE, rwset(writes=[("c", b"v")]))]).envelope()
+
+    assert await send(network, put()) is Code.VALID
+    revoked = revoke([revocation_list(network, certificate)])
+    assert (
+        await send(network, update_envelope(network, await current_config(network), path, revoked, admin)) is Code.VALID
+    )
+    assert await send(network, put()) is Code.ENDORSEMENT_POLICY_FAILURE
+    pardoned = revoke([])
+    assert (
+        await send(network, update_envelope(network, await current_config(network), path, pardoned, admin))
+        is Code.VALID
+    )
+    assert await send(network, put()) is Code.VALID
