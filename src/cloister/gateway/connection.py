@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 import grpc
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from cloister.errors import EnvironmentFailed, MalformedInput, UsageError
 
@@ -18,7 +21,10 @@ from .rpc import CHANNEL_OPTIONS
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a peer is: host:port, its TLS CA in PEM (None: in clear, if allowed), the name in its certificate."""
+    """Where a peer is: host:port, its TLS CA in PEM (None: in clear, if allowed), the name in its certificate.
+
+    For peers that ask for mutual TLS: the client's TLS certificate and key, both in PEM.
+    """
 
     address: str
     tls_ca: bytes | None
@@ -28,7 +34,10 @@ class Endpoint:
 
 
 def open_channel(endpoint: Endpoint, *, allow_plaintext: bool = False) -> Any:
-    """A `grpc.aio` channel; the caller closes it. Raises: UsageError without TLS CA unless plaintext is allowed."""
+    """A `grpc.aio` channel; the caller closes it.
+
+    Raises: UsageError without TLS CA unless plaintext is allowed, or with only half of the client's TLS files.
+    """
     options: list[tuple[str, int | str]] = list(CHANNEL_OPTIONS)
     if endpoint.tls_ca is None:
         if not allow_plaintext:
@@ -36,10 +45,26 @@ def open_channel(endpoint: Endpoint, *, allow_plaintext: bool = False) -> Any:
                 f"connection to {endpoint.address} without TLS refused", hint="give the TLS CA certificate of the peer"
             )
         return grpc.aio.insecure_channel(endpoint.address, options=options)
+    if (endpoint.client_certificate is None) != (endpoint.client_key is None):
+        raise UsageError("mutual TLS: expected the client's TLS certificate and its key, got only one of them")
     if endpoint.tls_name:
         options.append(("grpc.ssl_target_name_override", endpoint.tls_name))
     credentials = grpc.ssl_channel_credentials(endpoint.tls_ca, endpoint.client_key, endpoint.client_certificate)
     return grpc.aio.secure_channel(endpoint.address, credentials, options=options)
+
+
+def tls_certificate_hash(endpoint: Endpoint) -> bytes:
+    """What binds Deliver requests to a mutual TLS connection: SHA-256 of the client's certificate in DER, or nothing.
+
+    Source: Fabric 2.5.9 common/deliver/binding.go. Raises: MalformedInput if it is no certificate.
+    """
+    if endpoint.client_certificate is None:
+        return b""
+    try:
+        certificate = x509.load_pem_x509_certificate(endpoint.client_certificate)
+    except ValueError as error:
+        raise MalformedInput("client's TLS certificate: no X.509 certificate in PEM", field="certificate") from error
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()
 
 
 def endpoint_from_profile(path: Path | str, peer: str | None = None) -> Endpoint:

@@ -26,6 +26,10 @@ from .rpc import call_deliver, call_stream, decode_answer
 from .session import Session, digest_of, now_ns
 
 _LAST_BLOCK = 2**64 - 1
+_HINTS = {
+    common_pb2.BAD_REQUEST: "is this machine's clock right? with mutual TLS over a channel of your own: connect with "
+    "tls_client_certificate_hash"
+}
 _Event = TypeVar("_Event")
 Bytes = bytes
 """The type, under a name that the property `bytes` does not hide."""
@@ -89,7 +93,9 @@ def block_events_message(
 ) -> bytes:
     """A `common.Payload` with SeekInfo: without end, waiting for new blocks. Raises: UsageError."""
     position = checkpoint.position if checkpoint else Position()
-    header = common_pb2.ChannelHeader(type=common_pb2.DELIVER_SEEK_INFO, channel_id=channel)
+    header = common_pb2.ChannelHeader(
+        type=common_pb2.DELIVER_SEEK_INFO, channel_id=channel, tls_cert_hash=session.tls_certificate_hash
+    )
     header.timestamp.seconds, header.timestamp.nanos = divmod(now_ns(), 1_000_000_000)
     signature_header = common_pb2.SignatureHeader(creator=session.identity.creator, nonce=new_nonce())
     seek = ab_pb2.SeekInfo(
@@ -198,7 +204,7 @@ async def _deliver(
 def _stopped(session: Session, status: int) -> EventsError:
     names = common_pb2.Status
     name = names.Name(status) if status in names.values() else str(status)
-    hint = "may this identity read the channel, and is the channel's name right?"
+    hint = _HINTS.get(status, "may this identity read the channel, and is the channel's name right?")
     return EventsError(f"{session.endpoint} ended the stream: {name}", code=name, hint=hint)
 
 

@@ -19,7 +19,7 @@ from cloister.fabric.proposal import encode_signed_proposal, parse_signed_propos
 from cloister.fabric.transaction import parse_endorsed_transaction
 
 from .commit import Commit
-from .connection import Endpoint, open_channel
+from .connection import Endpoint, open_channel, tls_certificate_hash
 from .event_requests import (
     EventsRequest,
     Listen,
@@ -150,14 +150,20 @@ def connect(
     *,
     deadlines: Deadlines | None = None,
     allow_plaintext: bool = False,
+    tls_client_certificate_hash: bytes = b"",
 ) -> Gateway:
     """Connect as an identity.
 
     `peer` is an `Endpoint` (the channel is opened here and closed with the gateway) or a `grpc.aio` channel that stays
     the caller's. Without a signer everything must be signed elsewhere.
-    Raises: UsageError for an endpoint without TLS, unless `allow_plaintext`.
+    `tls_client_certificate_hash` (SHA-256 of its DER): block events need it on a channel of the caller's own that uses
+    mutual TLS. An `Endpoint` tells it by itself.
+    Raises: UsageError for an endpoint without TLS, unless `allow_plaintext`; MalformedInput for a client's TLS
+    certificate that is none.
     """
-    owned = isinstance(peer, Endpoint)
-    channel = open_channel(peer, allow_plaintext=allow_plaintext) if isinstance(peer, Endpoint) else peer
-    address = peer.address if isinstance(peer, Endpoint) else "the peer"
-    return Gateway(Session(channel, address, identity, signer, deadlines or Deadlines()), owns_channel=owned)
+    channel, address, tls_hash = peer, "the peer", tls_client_certificate_hash
+    if isinstance(peer, Endpoint):
+        address, tls_hash = peer.address, tls_certificate_hash(peer)
+        channel = open_channel(peer, allow_plaintext=allow_plaintext)
+    session = Session(channel, address, identity, signer, deadlines or Deadlines(), tls_hash)
+    return Gateway(session, owns_channel=isinstance(peer, Endpoint))

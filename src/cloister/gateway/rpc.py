@@ -116,7 +116,7 @@ def translate(
         hint = "is the chaincode running at every endorsing organisation? raise the deadline if it needs longer"
     elif code is grpc.StatusCode.UNAVAILABLE and "connect" in message:
         message = f"{endpoint} is not reachable: {message}"
-        hint = "is the peer running, and is this its TLS CA certificate?"
+        hint = "is the peer running, is this its TLS CA certificate, does it ask for a client's TLS certificate?"
     return error(message, transaction_id=transaction_id, code=code.name, details=details, hint=hint)
 
 

@@ -28,13 +28,17 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`channel` is a `grpc.aio` channel owned by the caller; `signer` None: offline signing only."""
+    """`channel` is a `grpc.aio` channel owned by the caller; `signer` None: offline signing only.
+
+    `tls_certificate_hash`: SHA-256 of the client's TLS certificate (DER), empty without mutual TLS.
+    """
 
     channel: Any
     endpoint: str
     identity: Identity
     signer: Signer | None
     deadlines: Deadlines
+    tls_certificate_hash: bytes = b""
 
     async def sign(self, message: bytes) -> bytes:
         """DER signature over SHA-256(message). Raises: UsageError if there is no signer."""
