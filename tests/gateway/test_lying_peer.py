@@ -43,11 +43,16 @@ class Peer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is Any to mypy
         if name == "ChaincodeEvents":
             return grpc.unary_stream_rpc_method_handler(self._stream)
         if name.startswith("Deliver"):
-            return grpc.stream_stream_rpc_method_handler(self._stream)
+            return grpc.stream_stream_rpc_method_handler(self._exchange)
         return grpc.unary_unary_rpc_method_handler(self._once)
 
     async def _once(self, _request: bytes, _context: Any) -> bytes:
         return self.answer
+
+    async def _exchange(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        await anext(aiter(requests))  # a stream that ends before the request has arrived breaks with another error
+        async for answer in self._stream(b"", context):
+            yield answer
 
     async def _stream(self, _request: Any, _context: Any) -> AsyncIterator[bytes]:
         for _ in range(self.count):

@@ -69,37 +69,41 @@ class EventsRequest(Generic[_Event]):
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def chaincode_events_message(
-    session: Session, *, channel: str, chaincode: str, start_block: int | None, checkpoint: Checkpointer | None
-) -> bytes:
-    """A `gateway.ChaincodeEventsRequest`: from the checkpoint, else from `start_block`, else from now on.
+def starting_position(
+    start_block: int | None, checkpoint: Checkpointer | None, after_transaction_id: str = ""
+) -> Position:
+    """Where the checkpoint is, else at `start_block` after that transaction, else from now on. Raises: UsageError."""
+    if after_transaction_id and start_block is None:
+        raise UsageError("after_transaction_id: expected start_block with it, the block that holds the transaction")
+    if start_block is not None and not 0 <= start_block <= _LAST_BLOCK:
+        raise UsageError(f"start_block: expected a block number from 0 on, got {start_block}")
+    if checkpoint is not None and checkpoint.position.block_number is not None:
+        return checkpoint.position
+    return Position(start_block, after_transaction_id)
 
-    Raises: UsageError.
-    """
-    position = checkpoint.position if checkpoint else Position()
+
+def chaincode_events_message(session: Session, *, channel: str, chaincode: str, position: Position) -> bytes:
+    """A `gateway.ChaincodeEventsRequest`; a position without block: from now on."""
     request = gateway_pb2.ChaincodeEventsRequest(
         channel_id=channel,
         chaincode_id=chaincode,
         identity=session.identity.creator,
-        start_position=_seek(position, start_block),
+        start_position=_seek(position),
         after_transaction_id=position.transaction_id,
     )
     encoded: bytes = request.SerializeToString()
     return encoded
 
 
-def block_events_message(
-    session: Session, *, channel: str, start_block: int | None, checkpoint: Checkpointer | None
-) -> bytes:
-    """A `common.Payload` with SeekInfo: without end, waiting for new blocks. Raises: UsageError."""
-    position = checkpoint.position if checkpoint else Position()
+def block_events_message(session: Session, *, channel: str, position: Position) -> bytes:
+    """A `common.Payload` with SeekInfo: without end, waiting for new blocks."""
     header = common_pb2.ChannelHeader(
         type=common_pb2.DELIVER_SEEK_INFO, channel_id=channel, tls_cert_hash=session.tls_certificate_hash
     )
     header.timestamp.seconds, header.timestamp.nanos = divmod(now_ns(), 1_000_000_000)
     signature_header = common_pb2.SignatureHeader(creator=session.identity.creator, nonce=new_nonce())
     seek = ab_pb2.SeekInfo(
-        start=_seek(position, start_block),
+        start=_seek(position),
         stop=ab_pb2.SeekPosition(specified=ab_pb2.SeekSpecified(number=_LAST_BLOCK)),
         behavior=ab_pb2.SeekInfo.BLOCK_UNTIL_READY,
     )
@@ -113,13 +117,10 @@ def block_events_message(
     return encoded
 
 
-def _seek(position: Position, start_block: int | None) -> ab_pb2.SeekPosition:
-    number = position.block_number if position.block_number is not None else start_block
-    if number is None:
+def _seek(position: Position) -> ab_pb2.SeekPosition:
+    if position.block_number is None:
         return ab_pb2.SeekPosition(next_commit=ab_pb2.SeekNextCommit())
-    if not 0 <= number <= _LAST_BLOCK:
-        raise UsageError(f"start_block: expected a block number from 0 on, got {number}")
-    return ab_pb2.SeekPosition(specified=ab_pb2.SeekSpecified(number=number))
+    return ab_pb2.SeekPosition(specified=ab_pb2.SeekSpecified(number=position.block_number))
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------

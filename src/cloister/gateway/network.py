@@ -15,6 +15,7 @@ from .event_requests import (
     listen_blocks_and_private_data,
     listen_chaincode_events,
     listen_filtered_blocks,
+    starting_position,
 )
 from .events import BlockEvent, ChaincodeEvent, FilteredBlockEvent, PrivateDataBlockEvent
 from .proposal import Proposal
@@ -66,7 +67,12 @@ class Network:
         )
 
     def chaincode_events(
-        self, chaincode: str, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
+        self,
+        chaincode: str,
+        *,
+        start_block: int | None = None,
+        checkpoint: Checkpointer | None = None,
+        after_transaction_id: str = "",
     ) -> AsyncGenerator[ChaincodeEvent, None]:
         """Events of one chaincode's valid transactions, without end; by default from now on.
 
@@ -75,9 +81,12 @@ class Network:
                     ...                                  # deal with it, then:
                     checkpointer.checkpoint_event(event)
 
-        A checkpointer goes before `start_block`. Raises: UsageError; while iterating: EventsError.
+        `after_transaction_id`: the last transaction of `start_block` that has been dealt with. A checkpointer that
+        holds a position goes before both. Raises: UsageError; while iterating: EventsError.
         """
-        return self.new_chaincode_events_request(chaincode, start_block=start_block, checkpoint=checkpoint).events()
+        return self.new_chaincode_events_request(
+            chaincode, start_block=start_block, checkpoint=checkpoint, after_transaction_id=after_transaction_id
+        ).events()
 
     def block_events(
         self, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
@@ -98,11 +107,19 @@ class Network:
         return self.new_block_and_private_data_events_request(start_block=start_block, checkpoint=checkpoint).events()
 
     def new_chaincode_events_request(
-        self, chaincode: str, *, start_block: int | None = None, checkpoint: Checkpointer | None = None
+        self,
+        chaincode: str,
+        *,
+        start_block: int | None = None,
+        checkpoint: Checkpointer | None = None,
+        after_transaction_id: str = "",
     ) -> EventsRequest[ChaincodeEvent]:
         """For offline signing: what `chaincode_events` sends. Raises: UsageError."""
         message = chaincode_events_message(
-            self._session, channel=self._name, chaincode=chaincode, start_block=start_block, checkpoint=checkpoint
+            self._session,
+            channel=self._name,
+            chaincode=chaincode,
+            position=starting_position(start_block, checkpoint, after_transaction_id),
         )
         return EventsRequest(self._session, listen_chaincode_events, message=message)
 
@@ -127,4 +144,5 @@ class Network:
         return EventsRequest(self._session, listen_blocks_and_private_data, message=message)
 
     def _deliver_message(self, start_block: int | None, checkpoint: Checkpointer | None) -> bytes:
-        return block_events_message(self._session, channel=self._name, start_block=start_block, checkpoint=checkpoint)
+        position = starting_position(start_block, checkpoint)
+        return block_events_message(self._session, channel=self._name, position=position)

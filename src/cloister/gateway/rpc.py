@@ -24,6 +24,7 @@ CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 120_000),
 )
 _DETAILS_KEY = "grpc-status-details-bin"
+_LISTEN_AGAIN = "listen again, with the same checkpointer"
 
 
 _Message = TypeVar("_Message", bound=Any)
@@ -99,7 +100,7 @@ def _translated(
 
 def _ended(error: type[GatewayError], endpoint: str) -> GatewayError:
     """A stream that a listener takes for endless must not end unnoticed."""
-    return error(f"{endpoint} ended the stream", hint="listen again, with the same checkpointer")
+    return error(f"{endpoint} ended the stream", hint=_LISTEN_AGAIN)
 
 
 def translate(
@@ -117,6 +118,10 @@ def translate(
     elif code is grpc.StatusCode.UNAVAILABLE and "connect" in message:
         message = f"{endpoint} is not reachable: {message}"
         hint = "is the peer running, is this its TLS CA certificate, does it ask for a client's TLS certificate?"
+    elif endpoint not in message and not details:
+        message = f"{endpoint}: {message}"
+        if code is grpc.StatusCode.UNAVAILABLE and deadline_s is None:
+            hint = _LISTEN_AGAIN
     return error(message, transaction_id=transaction_id, code=code.name, details=details, hint=hint)
 
 
