@@ -11,7 +11,9 @@ import grpc
 import pytest
 from fabric_protos.common import common_pb2
 from fabric_protos.gateway import gateway_pb2
+from fabric_protos.peer.lifecycle import lifecycle_pb2
 
+from cloister.deploy.deploy import connected
 from cloister.gateway import (
     ChaincodeEvent,
     CommitError,
@@ -338,6 +340,28 @@ async def test_filtered_and_private_data_blocks(channel: Channel, contract: Cont
         assert {item.code for item in block.transactions} == {0}
     async with asyncio.timeout(BOUND_S), aclosing(channel.block_and_private_data_events(start_block=number)) as both:
         assert (await anext(both)).block_number == number
+
+
+async def test_private_data_comes_to_its_organisation_alone(conformance_network: Network) -> None:
+    """An approval lies in the approving organisation's implicit collection."""
+    first, second = conformance_network.organisations
+    async with connected(first) as gateway1, connected(second) as gateway2:
+        own, other = (gateway.network(conformance_network.channel) for gateway in (gateway1, gateway2))
+        arguments = lifecycle_pb2.ApproveChaincodeDefinitionForMyOrgArgs(name=f"cc{fresh()}", version="1", sequence=1)
+        arguments.source.unavailable.SetInParent()
+        approval = await own.contract("_lifecycle").submit_async(
+            "ApproveChaincodeDefinitionForMyOrg",
+            arguments=[arguments.SerializeToString()],
+            endorsing_organizations=[first.msp_id],
+        )
+        number = (await approval.status()).block_number
+        found = []
+        for channel in (own, other):
+            listening = channel.block_and_private_data_events(start_block=number)
+            async with asyncio.timeout(BOUND_S), aclosing(listening) as events:
+                found.append((await anext(events)).private_data)
+    assert arguments.name.encode() in b"".join(found[0].values())
+    assert found[1] == {}
 
 
 async def test_events_of_an_unknown_channel_are_an_error(gateway: Gateway) -> None:

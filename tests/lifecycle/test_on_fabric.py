@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from fabric_protos.peer import collection_pb2
 
 from cloister.deploy.deploy import connected
 from cloister.errors import MalformedInput, UsageError
 from cloister.gateway import EndorseError, EvaluateError
-from cloister.lifecycle import ChaincodeDefinition, Lifecycle, LifecycleError, package_chaincode, wait_until_usable
+from cloister.lifecycle import (
+    ChaincodeDefinition,
+    Lifecycle,
+    LifecycleError,
+    package_chaincode,
+    parse_policy_expression,
+    wait_until_usable,
+)
 from cloister.network import Network
 from support.fabric import peer_cli
 
@@ -27,6 +36,14 @@ async def admins(fabric_network: Network) -> AsyncIterator[list[Lifecycle]]:
 
 def fresh() -> str:
     return f"cc{os.urandom(4).hex()}"
+
+
+def ready(network: Network, name: str, *options: str) -> dict[str, bool]:
+    """What the peer CLI finds of the approvals of version 1.0, sequence 1."""
+    definition = ["-C", network.channel, "-n", name, "-v", "1.0", "--sequence", "1", *options, "-O", "json"]
+    answer = peer_cli(network, network.organisations[0], "lifecycle", "chaincode", "checkcommitreadiness", *definition)
+    approvals: dict[str, bool] = json.loads(answer)["approvals"]
+    return approvals
 
 
 async def test_installing_twice_is_harmless(admins: list[Lifecycle]) -> None:
@@ -81,19 +98,50 @@ async def test_a_policy_approved_here_is_the_one_that_the_peer_cli_means(
     """Approvals agree by their bytes: the same text must give the same ones."""
     name = fresh()
     await admins[0].approve(ChaincodeDefinition(name, "1.0", signature_policy=policy))
-    definition = ["-n", name, "-v", "1.0", "--sequence", "1", "--signature-policy", policy]
-    command = [
-        "lifecycle",
-        "chaincode",
-        "checkcommitreadiness",
-        "-C",
-        fabric_network.channel,
-        *definition,
-        "-O",
-        "json",
-    ]
-    answer = peer_cli(fabric_network, fabric_network.organisations[0], *command)
-    assert json.loads(answer)["approvals"] == {"Org1MSP": True, "Org2MSP": False}
+    assert ready(fabric_network, name, "--signature-policy", policy) == {"Org1MSP": True, "Org2MSP": False}
+
+
+def collections(name: str, policy: str) -> bytes:
+    """A `CollectionConfigPackage` of one static collection, with everything that the CLI's file can say."""
+    static = collection_pb2.StaticCollectionConfig(
+        name=name,
+        required_peer_count=0,
+        maximum_peer_count=1,
+        block_to_live=3,
+        member_only_read=True,
+        member_only_write=True,
+    )
+    static.member_orgs_policy.signature_policy.ParseFromString(parse_policy_expression(policy))
+    package = collection_pb2.CollectionConfigPackage()
+    package.config.add().static_collection_config.CopyFrom(static)
+    encoded: bytes = package.SerializeToString()
+    return encoded
+
+
+async def test_collections_approved_here_are_those_that_the_peer_cli_means(
+    admins: list[Lifecycle], fabric_network: Network, tmp_path: Path
+) -> None:
+    policy = "OR('Org1MSP.member','Org2MSP.member')"
+    file = tmp_path / "collections.json"
+    document = {
+        "name": "secrets",
+        "policy": policy,
+        "requiredPeerCount": 0,
+        "maxPeerCount": 1,
+        "blockToLive": 3,
+        "memberOnlyRead": True,
+        "memberOnlyWrite": True,
+    }
+    file.write_text(json.dumps([document]))
+    name = fresh()
+    definition = ChaincodeDefinition(name, "1.0", collections=collections("secrets", policy))
+    await admins[0].approve(definition)
+    assert ready(fabric_network, name, "--collections-config", str(file)) == {"Org1MSP": True, "Org2MSP": False}
+    assert ready(fabric_network, name) == {"Org1MSP": False, "Org2MSP": False}
+    await admins[1].approve(definition)
+    await admins[0].commit(definition, ["Org1MSP", "Org2MSP"])
+    with pytest.raises(EndorseError, match="secrets"):
+        await admins[0].approve(ChaincodeDefinition(name, "2.0", 2, collections=collections("secrets", policy) * 2))
 
 
 async def test_a_wrong_sequence_is_the_peers_clear_refusal(admins: list[Lifecycle]) -> None:
@@ -108,6 +156,8 @@ def test_contradictory_and_broken_policies_are_refused_before_anything_is_sent()
         ).fields()
     with pytest.raises(MalformedInput):
         ChaincodeDefinition("a", "1", signature_policy="AND(").fields()
+    with pytest.raises(MalformedInput, match="collection configuration"):
+        ChaincodeDefinition("a", "1", collections=b"\xff").fields()
 
 
 async def test_waiting_is_bounded_and_other_errors_pass_at_once() -> None:
