@@ -45,11 +45,11 @@ async def fetch_blocks(network: Network, organisation: int = 0) -> list[bytes]:
         ]
 
 
-async def await_transactions(network: Network, count: int) -> list[bytes]:
-    """Blocks of the first peer, as soon as they hold at least so many transactions."""
+async def await_transactions(network: Network, count: int, organisation: int = 0) -> list[bytes]:
+    """Blocks of a peer, as soon as they hold at least so many transactions."""
     async with asyncio.timeout(8):
         while True:
-            blocks = await fetch_blocks(network)
+            blocks = await fetch_blocks(network, organisation)
             if sum(len(parse_block(block).transactions) for block in blocks) >= count:
                 return blocks
             await asyncio.sleep(0.05)

@@ -1,260 +1,236 @@
-"""Configurations that change: real updates on a real channel, and forged ones."""
+"""Configurations that nobody allowed: a dishonest orderer signs them, the judge does not follow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from fabric_protos.common import common_pb2, configtx_pb2, policies_pb2
-from fabric_protos.msp import msp_config_pb2
+from fabric_protos.common import configtx_pb2, configuration_pb2, policies_pb2
 from fabric_protos.orderer import configuration_pb2 as orderer_pb2
 
 from cloister.fabric.block import parse_block
-from cloister.ledger.verify import verify_ledger
 from cloister.network import Network
+from cloister.testing.blocks import make_block
+from cloister.testing.cases import Cast
+from cloister.testing.configs import (
+    Change,
+    batch_timeout,
+    config_envelope,
+    config_of,
+    implicit_policy,
+    members,
+    msp_fields,
+    sign_data,
+    update_envelope,
+)
+from cloister.testing.signers import Signer, orderer_admin, orderer_signer
 from cloister.trusted.ledger.channel_config import load_config
 from cloister.trusted.ledger.codes import Code
 from cloister.trusted.ledger.errors import LedgerHalted
 from cloister.trusted.ledger.judge import Judge, start
-from ledger.conftest import CHAINCODE, await_transactions, fetch_blocks
-from ledger.test_attacked_chains import make_block, orderer_signer
-from support.forge import Draft, Signer, broadcast, client_signer, peer_signer, rwset, signer_of
+from ledger.conftest import fetch_blocks
 
 pytestmark = pytest.mark.fabric
-Change = Callable[[Any], None]
+APPLICATION = ["Application"]
+ANY = implicit_policy("Endorsement", policies_pb2.ImplicitMetaPolicy.ANY)
 
 
-async def current_config(network: Network) -> Any:
-    """The newest `common.Config` of the channel."""
-    for encoded in reversed(await fetch_blocks(network)):
-        envelope = common_pb2.Envelope.FromString(parse_block(encoded).transactions[0])
-        payload = common_pb2.Payload.FromString(envelope.payload)
-        header = common_pb2.ChannelHeader.FromString(payload.header.channel_header)
-        if header.type == common_pb2.CONFIG:
-            return configtx_pb2.ConfigEnvelope.FromString(payload.data).config
-    raise AssertionError("no configuration")
+class Channel:
+    """A real chain, its configuration, and forged successors of its last block."""
 
+    def __init__(self, network: Network, blocks: list[bytes]) -> None:
+        self.network = network
+        self.cast = Cast(network)
+        self.orderer = orderer_signer(network)
+        self.blocks = blocks
+        self.config = next(
+            found for block in reversed(blocks) if (found := config_of(parse_block(block).transactions[0])) is not None
+        )
 
-def bare(group: Any) -> Any:
-    return configtx_pb2.ConfigGroup(version=group.version, mod_policy=group.mod_policy)
-
-
-def update_envelope(network: Network, config: Any, path: Sequence[str], change: Change, signers: list[Signer]) -> bytes:
-    """A CONFIG_UPDATE envelope that changes one group's values or policies in place (`change` bumps versions)."""
-    read, write = bare(config.channel_group), bare(config.channel_group)
-    source, read_at, write_at = config.channel_group, read, write
-    for name in path:
-        source = source.groups[name]
-        read_at.groups[name].CopyFrom(bare(source))
-        write_at.groups[name].CopyFrom(bare(source))
-        read_at, write_at = read_at.groups[name], write_at.groups[name]
-    scratch = configtx_pb2.ConfigGroup()
-    scratch.CopyFrom(source)
-    change(scratch)
-    for kind in ("values", "policies"):
-        before, after, target = getattr(source, kind), getattr(scratch, kind), getattr(write_at, kind)
-        for name, item in after.items():
-            if name not in before or before[name] != item:
-                target[name].CopyFrom(item)
-    encoded = configtx_pb2.ConfigUpdate(channel_id=network.channel, read_set=read, write_set=write).SerializeToString()
-    envelope = configtx_pb2.ConfigUpdateEnvelope(config_update=encoded)
-    for signer in signers:
-        header = common_pb2.SignatureHeader(creator=signer.creator, nonce=b"nonce").SerializeToString()
-        envelope.signatures.add(signature_header=header, signature=signer.sign(header + encoded))
-    return sign_payload(network, signers[0], common_pb2.CONFIG_UPDATE, envelope.SerializeToString())
-
-
-def sign_payload(network: Network, signer: Signer, kind: int, data: bytes) -> bytes:
-    header = common_pb2.Header(
-        channel_header=common_pb2.ChannelHeader(type=kind, channel_id=network.channel).SerializeToString(),
-        signature_header=common_pb2.SignatureHeader(creator=signer.creator, nonce=b"nonce").SerializeToString(),
-    )
-    payload = common_pb2.Payload(header=header, data=data).SerializeToString()
-    return common_pb2.Envelope(payload=payload, signature=signer.sign(payload)).SerializeToString()  # type: ignore[no-any-return]
-
-
-def orderer_admin(network: Network) -> Signer:
-    folder = next((network.orderer.crypto / "users").iterdir()) / "msp"
-    return signer_of("OrdererMSP", folder)
-
-
-def peer_admins(network: Network) -> list[Signer]:
-    return [client_signer(item, "Admin") for item in network.organisations]
-
-
-def batch_timeout(value: str) -> Change:
-    def change(group: Any) -> None:
-        item = group.values["BatchTimeout"]
-        item.version += 1
-        item.value = orderer_pb2.BatchTimeout(timeout=value).SerializeToString()
-
-    return change
-
-
-def endorsement_rule(rule: int) -> Change:
-    def change(group: Any) -> None:
-        item = group.policies["Endorsement"]
-        item.version += 1
-        meta = policies_pb2.ImplicitMetaPolicy(sub_policy="Endorsement", rule=rule)
-        item.policy.value = meta.SerializeToString()
-
-    return change
-
-
-async def send(network: Network, envelope: bytes) -> Code:
-    """Have it ordered and committed; the judge's verdict on it, which is the peer's too."""
-    before = sum(len(parse_block(block).transactions) for block in await fetch_blocks(network))
-    assert await broadcast(network, [envelope]) == [200]
-    blocks = await await_transactions(network, before + 1)
-    report = verify_ledger(iter(blocks), genesis_hash=None, progress=lambda _: None)
-    assert (report.halted, report.differences) == ("", [])
-    return report.blocks[-1].codes[-1]
-
-
-async def test_real_updates_are_judged_and_change_what_comes_after(ledger_network: Network) -> None:
-    """One organisation's endorsement is too little, then enough, then too little again: by configuration alone."""
-    network = ledger_network
-    client, peers = client_signer(network.organisations[0]), [peer_signer(network.organisations[0])]
-
-    def put() -> bytes:
-        return Draft(network.channel, CHAINCODE, client, peers, [(CHAINCODE, rwset(writes=[("c", b"v")]))]).envelope()
-
-    admins, application = peer_admins(network), ["Application"]
-    assert await send(network, put()) is Code.ENDORSEMENT_POLICY_FAILURE
-    any_rule = endorsement_rule(policies_pb2.ImplicitMetaPolicy.ANY)
-    config = await current_config(network)
-    assert await send(network, update_envelope(network, config, application, any_rule, admins)) is Code.VALID
-    assert await send(network, put()) is Code.VALID
-    config = await current_config(network)
-    orderer = [orderer_admin(network)]
-    assert (
-        await send(network, update_envelope(network, config, ["Orderer"], batch_timeout("150ms"), orderer))
-        is Code.VALID
-    )
-    majority = endorsement_rule(policies_pb2.ImplicitMetaPolicy.MAJORITY)
-    config = await current_config(network)
-    assert await send(network, update_envelope(network, config, application, majority, admins)) is Code.VALID
-    assert await send(network, put()) is Code.ENDORSEMENT_POLICY_FAILURE
-
-
-async def test_forged_configurations_signed_by_the_orderer_alone_are_refused(ledger_network: Network) -> None:
-    """A dishonest orderer signs a block with a configuration that nobody allowed: the judge does not follow."""
-    network = ledger_network
-    blocks = await fetch_blocks(network)
-    orderer = orderer_signer(network)
-    config = await current_config(network)
-    any_rule = endorsement_rule(policies_pb2.ImplicitMetaPolicy.ANY)
-    admins = peer_admins(network)
-
-    def config_block(judge: Judge, signers: list[Signer], bend: Change = lambda config: None) -> bytes:
-        update = update_envelope(network, config, ["Application"], any_rule, signers)
-        new = configtx_pb2.Config()
-        new.CopyFrom(config)
-        new.sequence += 1
-        any_rule(new.channel_group.groups["Application"])
-        bend(new)
-        envelope = configtx_pb2.ConfigEnvelope(config=new, last_update=common_pb2.Envelope.FromString(update))
-        data = envelope.SerializeToString()
-        return make_block(judge, [sign_payload(network, orderer, common_pb2.CONFIG, data)], [orderer])
-
-    def follow() -> Judge:
-        judge, _ = start(blocks[0])
-        for block in blocks[1:]:
-            judge.judge(block)
+    def judge(self) -> Judge:
+        judge, _ = start(self.blocks[0])
+        for block in self.blocks[1:]:
+            judge.follow(block)
         return judge
 
-    def another_policy(new: Any) -> None:
-        new.channel_group.groups["Application"].policies["Readers"].policy.value = b""
+    def envelope(
+        self,
+        signers: Sequence[Signer],
+        change: Change = ANY,
+        path: Sequence[str] = APPLICATION,
+        bend: Change = lambda config: None,
+        applied: Change | None = None,
+    ) -> bytes:
+        """A CONFIG transaction; `applied` is what the orderer makes of the update, if it is not what it says."""
+        update = update_envelope(self.network.channel, self.config, path, change, signers)
+        sound = config_envelope(self.network.channel, self.config, update, path, applied or change, self.orderer)
+        bent = config_bent(sound, bend)
+        return sound if bent is None else sign_data(self.network.channel, self.orderer, 1, bent)
 
-    def skipped(new: Any) -> None:
-        new.sequence += 1
+    def follow(self, transactions: list[bytes]) -> tuple[Code, ...]:
+        judge = self.judge()
+        return judge.follow(make_block(judge.height, judge.last_hash, transactions, [self.orderer])).codes
 
-    judge = follow()
-    assert judge.judge(config_block(judge, admins)).codes == (Code.VALID,)  # the honest twin
-    client = client_signer(network.organisations[0])
-    for signers, bend in (
-        ([client], lambda new: None),
-        (admins[:1], lambda new: None),
-        ([admins[0], admins[0]], lambda new: None),
-        ([orderer_admin(network)], lambda new: None),
-        (admins, another_policy),
-        (admins, skipped),
-    ):
-        judge = follow()
+    def refused(self, transactions: list[bytes]) -> str:
         with pytest.raises(LedgerHalted) as caught:
-            judge.judge(config_block(judge, signers, bend))
-        assert caught.value.reason == "config"
-        assert judge.height == len(blocks)
+            self.follow(transactions)
+        return caught.value.reason
 
 
-async def test_a13_an_unknown_capability_stops_the_judge_with_its_name(ledger_network: Network) -> None:
-    config = await current_config(ledger_network)
+def config_bent(envelope: bytes, bend: Change) -> bytes | None:
+    """The ConfigEnvelope inside after a change of its Config, None if nothing changed."""
+    from fabric_protos.common import common_pb2
+
+    payload = common_pb2.Payload.FromString(common_pb2.Envelope.FromString(envelope).payload)
+    found = configtx_pb2.ConfigEnvelope.FromString(payload.data)
+    before = found.SerializeToString(deterministic=True)
+    bend(found.config)
+    after = found.SerializeToString(deterministic=True)
+    return None if after == before else after
+
+
+@pytest.fixture(scope="module")
+async def channel(ledger_network: Network) -> Channel:
+    return Channel(ledger_network, (await fetch_blocks(ledger_network))[:6])
+
+
+async def test_a_sound_update_is_followed(channel: Channel) -> None:
+    assert channel.follow([channel.envelope(channel.cast.admins)]) == (Code.VALID,)
+
+
+async def test_updates_without_enough_signatures_are_refused(channel: Channel) -> None:
+    admins = channel.cast.admins
+    forged = Signer(admins[1].creator, admins[0].key)
+    for signers in (
+        [channel.cast.client],
+        admins[:1],
+        [admins[0], admins[0]],
+        [admins[0], forged],
+        [orderer_admin(channel.network)],
+        [channel.orderer],
+        channel.cast.peers,
+    ):
+        assert channel.refused([channel.envelope(signers)]) == "config"
+
+
+async def test_a_configuration_that_is_not_what_the_update_makes_is_refused(channel: Channel) -> None:
+    admins = channel.cast.admins
+
+    def another_policy(config: Any) -> None:
+        config.channel_group.groups["Application"].policies["Readers"].policy.value = b""
+
+    def another_group(config: Any) -> None:
+        config.channel_group.groups["Application"].groups["Org3MSP"].SetInParent()
+
+    def skipped(config: Any) -> None:
+        config.sequence += 1
+
+    for bend in (another_policy, another_group, skipped, lambda config: config.ClearField("channel_group")):
+        assert channel.refused([channel.envelope(admins, bend=bend)]) == "config"
+    assert channel.refused([channel.envelope(admins, applied=batch_timeout("1s"), path=["Orderer"])]) == "config"
+
+
+async def test_versions_must_go_one_on(channel: Channel) -> None:
+    def twice(group: Any) -> None:
+        ANY(group)
+        group.policies["Endorsement"].version += 1
+
+    def not_at_all(group: Any) -> None:
+        ANY(group)
+        group.policies["Endorsement"].version -= 1
+
+    def another_base(group: Any) -> None:
+        """Read and written one on: made for a configuration that is not the current one."""
+        group.version += 7
+
+    for change in (twice, not_at_all, another_base):
+        assert channel.refused([channel.envelope(channel.cast.admins, change)]) == "config"
+
+
+async def test_configurations_that_peers_cannot_load_are_refused_whoever_signs_them(channel: Channel) -> None:
+    admins, orderer = channel.cast.admins, [orderer_admin(channel.network)]
+
+    def value(name: str, content: bytes) -> Change:
+        def change(group: Any) -> None:
+            group.values[name].version += 1 if name in group.values else 0
+            group.values[name].value = content
+            group.values[name].mod_policy = "Admins"
+
+        return change
+
+    no_count = orderer_pb2.BatchSize(absolute_max_bytes=1, preferred_max_bytes=1).SerializeToString()
+    too_much = orderer_pb2.BatchSize(max_message_count=1, absolute_max_bytes=1, preferred_max_bytes=2)
+    capability = configuration_pb2.Capabilities()
+    capability.capabilities["V9_9"].SetInParent()
+    unknown = capability.SerializeToString()
+    second = admins[1:]
+    path = ["Application", "Org2MSP"]
+    cases: list[tuple[Sequence[Signer], Change, Sequence[str], str]] = [
+        (orderer, batch_timeout("0s"), ["Orderer"], "config"),
+        (orderer, batch_timeout("never"), ["Orderer"], "config"),
+        (orderer, value("BatchSize", no_count), ["Orderer"], "config"),
+        (orderer, value("BatchSize", too_much.SerializeToString()), ["Orderer"], "config"),
+        (admins, value("Nonsense", b""), APPLICATION, "config"),
+        (admins, value("Capabilities", unknown), APPLICATION, "capability"),
+        (admins, value("Capabilities", b""), APPLICATION, "capability"),
+        (second, msp_fields(lambda config: config.root_certs.pop()), path, "msp"),
+        (second, msp_fields(lambda config: config.root_certs.append(b"garbage")), path, "msp"),
+        (second, msp_fields(lambda config: config.revocation_list.append(b"garbage")), path, "msp"),
+        (second, msp_fields(lambda config: setattr(config, "name", "AnotherMSP")), path, "config"),
+        (second, msp_fields(lambda config: setattr(config, "name", "")), path, "msp"),
+        (second, msp_fields(lambda config: setattr(config, "name", "Org1MSP")), path, "msp"),
+        (second, msp_fields(_sha3), path, "msp"),
+        (second, value("MSP", b"\x08\x01"), path, "msp"),
+        (second, _policy(policies_pb2.Policy.MSP), path, "policy"),
+        (second, _policy(policies_pb2.Policy.SIGNATURE), path, "policy"),
+        (admins, members(Org2MSP=None, Org1MSP=None), APPLICATION, ""),
+    ]
+    for signers, change, where, reason in cases:
+        envelope = channel.envelope(signers, change, where)
+        if reason:
+            assert channel.refused([envelope]) == reason
+        else:
+            assert channel.follow([envelope]) == (Code.VALID,)
+
+
+def _sha3(config: Any) -> None:
+    config.crypto_config.signature_hash_family = "SHA3"
+
+
+def _policy(kind: int) -> Change:
+    def change(group: Any) -> None:
+        item = group.policies["Readers"]
+        item.version += 1
+        item.policy.type, item.policy.value = kind, b"\x12\x00"
+
+    return change
+
+
+async def test_a_configuration_among_other_transactions_is_refused(channel: Channel) -> None:
+    sound = channel.envelope(channel.cast.admins)
+    other = channel.cast.put("k").build()
+    assert channel.refused([other, sound]) == "config"
+    assert channel.refused([sound, other]) == "config"
+
+
+async def test_a13_an_unknown_capability_stops_the_judge_with_its_name(channel: Channel) -> None:
+    config = configtx_pb2.Config()
+    config.CopyFrom(channel.config)
     capabilities = config.channel_group.groups["Application"].values["Capabilities"]
     capabilities.value = b"\n\x08\n\x04V9_9\x12\x00"
     with pytest.raises(LedgerHalted, match="unknown application capability V9_9"):
         load_config(config)
 
 
-def revocation_list(network: Network, certificate_pem: bytes) -> bytes:
-    """A CRL of the second organisation's CA that revokes one certificate, in PEM."""
-    folder = network.organisations[1].crypto / "ca"
-    authority = x509.load_pem_x509_certificate(next(folder.glob("*-cert.pem")).read_bytes())
-    key = load_pem_private_key((folder / "priv_sk").read_bytes(), None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    serial = x509.load_pem_x509_certificate(certificate_pem).serial_number
-    moment = authority.not_valid_before_utc
-    entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(moment).build()
-    identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    extension = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
-    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject).add_revoked_certificate(entry)
-    builder = (
-        builder.last_update(moment).next_update(moment + timedelta(days=1)).add_extension(extension, critical=False)
+async def test_a13_what_comes_after_a_withheld_configuration_is_not_accepted(channel: Channel) -> None:
+    judge = channel.judge()
+    block = make_block(judge.height, judge.last_hash, [channel.envelope(channel.cast.admins)], [channel.orderer])
+    after = make_block(
+        judge.height + 1, parse_block(block).header_hash, [channel.cast.put("k").build()], [channel.orderer]
     )
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
-
-
-def revoke(revocations: list[bytes]) -> Change:
-    def change(group: Any) -> None:
-        item = group.values["MSP"]
-        item.version += 1
-        config = msp_config_pb2.MSPConfig.FromString(item.value)
-        inner = msp_config_pb2.FabricMSPConfig.FromString(config.config)
-        del inner.revocation_list[:]
-        inner.revocation_list.extend(revocations)
-        config.config = inner.SerializeToString()
-        item.value = config.SerializeToString()
-
-    return change
-
-
-async def test_a_revoked_endorser_counts_no_more_and_a_pardoned_one_again(ledger_network: Network) -> None:
-    """The list's own dates are long past: Fabric does not look at them, nor does the judge."""
-    network = ledger_network
-    second = network.organisations[1]
-    admin = [client_signer(second, "Admin")]
-    peers = [peer_signer(item) for item in network.organisations]
-    certificate = next((second.peer_crypto / "msp" / "signcerts").iterdir()).read_bytes()
-    client = client_signer(network.organisations[0])
-    path = ["Application", second.msp_id]
-
-    def put() -> bytes:
-        return Draft(network.channel, CHAINCODE, client, peers, [(CHAINCODE, rwset(writes=[("c", b"v")]))]).envelope()
-
-    assert await send(network, put()) is Code.VALID
-    revoked = revoke([revocation_list(network, certificate)])
-    assert (
-        await send(network, update_envelope(network, await current_config(network), path, revoked, admin)) is Code.VALID
-    )
-    assert await send(network, put()) is Code.ENDORSEMENT_POLICY_FAILURE
-    pardoned = revoke([])
-    assert (
-        await send(network, update_envelope(network, await current_config(network), path, pardoned, admin))
-        is Code.VALID
-    )
-    assert await send(network, put()) is Code.VALID
+    with pytest.raises(LedgerHalted) as caught:
+        judge.follow(after)
+    assert caught.value.reason == "number"
+    judge.follow(block)
+    judge.follow(after)

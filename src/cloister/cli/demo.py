@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from .presentation import print_json, silent, talk, tell, warn_simulation
+from .presentation import print_json, silent, talk, tell, warn_simulation, working_folder
 
 if TYPE_CHECKING:
     from cloister.demo.auction import Played, Script
@@ -73,16 +71,14 @@ def _network(directory: Path | None, *, quiet: bool) -> Iterator[Network]:
     """A network for the demo alone; stopped at the end, and removed unless its folder was named."""
     from cloister.network import Network
 
-    folder = directory or Path(tempfile.mkdtemp(prefix="cloister-demo-"))
-    network: Network | None = None
-    try:
-        network = Network.up(folder / "network" if directory is None else folder, progress=silent if quiet else tell)
-        yield network
-    finally:
-        if network is not None:
-            network.down()
-        if directory is None:
-            shutil.rmtree(folder, ignore_errors=True)
+    with working_folder(directory, "cloister-demo-") as folder:
+        network: Network | None = None
+        try:
+            network = Network.up(folder, progress=silent if quiet else tell)
+            yield network
+        finally:
+            if network is not None:
+                network.down()
 
 
 def _document(

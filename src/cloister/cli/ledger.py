@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,13 @@ import click
 
 from cloister.errors import MalformedInput
 
-from .presentation import print_json, talk
+from .presentation import print_json, progress_bar, status_line, working_folder
 from .target import is_hash, read_file
 
 if TYPE_CHECKING:
+    from cloister.ledger.snapshot import StateDifference
     from cloister.ledger.verify import Report
+    from cloister.testing.comparison import Comparison
 
 EXIT_DIFFERENCES = 1
 EXIT_HALTED = 4
@@ -29,33 +32,33 @@ def ledger() -> None:
 @ledger.command()
 @click.option("--genesis", help="Block 0 that you trust, as file, or its header hash: else block 0 found is trusted.")
 @click.option("--channel", help="Which ledger, if the folder holds several.")
+@click.option(
+    "--snapshot",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A peer's snapshot of its last block (`peer snapshot submitrequest`): compare the whole state with it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.argument("path", type=click.Path(path_type=Path))
-def verify(*, genesis: str | None, channel: str | None, as_json: bool, path: Path) -> int:
+def verify(*, genesis: str | None, channel: str | None, snapshot: Path | None, as_json: bool, path: Path) -> int:
     """Recompute every verdict of the ledger at PATH from its genesis block on.
 
     PATH is a folder of serialised blocks (*.block, any names), a peer's own ledger directory
     (ledgersData/chains/chains/CHANNEL), or one above it. Where a block carries the peer's verdicts and commit hash,
     every difference is reported.
 
-    Exit code 0: all judged, no difference; 1: the peer's verdicts differ; 4: a block must not be accepted.
+    Exit code 0: all judged, no difference; 1: the peer's verdicts or state differ; 4: a block must not be accepted.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
+    from cloister.ledger.snapshot import read_snapshot
     from cloister.ledger.sources import open_source
     from cloister.ledger.verify import verify_ledger
 
     source = open_source(path, channel)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed} blocks"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=talk, disable=as_json, transient=True) as progress:
-        task = progress.add_task("judging", total=source.count)
+    with progress_bar("judging", "blocks", total=source.count, quiet=as_json) as advance:
         report = verify_ledger(
-            source.blocks(), genesis_hash=_genesis_hash(genesis), progress=lambda _: progress.advance(task)
+            source.blocks(),
+            genesis_hash=_genesis_hash(genesis),
+            progress=lambda _: advance(1),
+            snapshot=read_snapshot(snapshot) if snapshot is not None else None,
         )
     if as_json:
         print_json(_document(report))
@@ -63,7 +66,37 @@ def verify(*, genesis: str | None, channel: str | None, as_json: bool, path: Pat
         _show(source.description, report)
     if report.halted:
         return EXIT_HALTED
-    return EXIT_DIFFERENCES if report.differences else 0
+    return 0 if report.clean else EXIT_DIFFERENCES
+
+
+@ledger.command()
+@click.option("--transactions", default=20_000, show_default=True, help="Random transactions, beside the others.")
+@click.option("--seed", default=1, show_default=True, help="Of the random mixtures: the same seed, the same ledger.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep the network's files in this folder [default: a temporary one, removed].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def compare(*, transactions: int, seed: int, directory: Path | None, as_json: bool) -> int:
+    """Check the judge against a real Fabric peer, on a ledger made to make them differ.
+
+    Starts a network, puts a dishonest orderer in place of its own, and has the peer commit transactions with every
+    kind of defect, random mixtures, and configurations that change policies, MSPs and the orderers. Then all verdicts,
+    commit hashes and, key by key, the whole state are compared.
+
+    Exit code 0: no difference; 1: there are some.
+    """
+    from cloister.testing.run_comparison import compare as run
+
+    with working_folder(directory, "cloister-compare-") as folder, status_line(quiet=as_json) as show:
+        found = asyncio.run(run(folder, seed=seed, transactions=transactions, progress=show))
+    if as_json:
+        print_json(_comparison_document(found, seed))
+    else:
+        _show_comparison(found)
+    return 0 if found.equal else EXIT_DIFFERENCES
 
 
 def _genesis_hash(genesis: str | None) -> bytes | None:
@@ -94,6 +127,7 @@ def _document(report: Report) -> dict[str, Any]:
             for block in report.blocks
         ],
         "differences": [asdict(difference) for difference in report.differences],
+        "state_differences": _state_document(report.state_differences),
         "verdicts": dict(sorted(report.codes.items())),
         "halted": report.halted or None,
         "halted_reason": report.halted_reason or None,
@@ -116,7 +150,54 @@ def _show(description: str, report: Report) -> None:
         click.echo(f"DIFFERENT {where}: judged {difference.judged}, the peer says {difference.peer}")
     if len(report.differences) > _SHOWN:
         click.echo(f"          … and {len(report.differences) - _SHOWN} more")
+    _show_state_differences(report.state_differences or [])
     if report.halted:
         click.echo(f"REFUSED   {report.halted} ({report.halted_reason})")
-    elif not report.differences:
-        click.echo("result    nothing to object to")
+    elif report.clean:
+        state = ", state equal to the snapshot" if report.state_differences is not None else ""
+        click.echo(f"result    nothing to object to{state}")
+
+
+def _show_state_differences(differences: list[StateDifference]) -> None:
+    for item in differences[:_SHOWN]:
+        place = f"{item.namespace}/{item.collection}" if item.collection else item.namespace
+        click.echo(f"DIFFERENT {place} {item.key!r}: judged {item.judged}, the peer has {item.peer}")
+    if len(differences) > _SHOWN:
+        click.echo(f"          … and {len(differences) - _SHOWN} more keys")
+
+
+def _state_document(differences: list[StateDifference] | None) -> list[dict[str, Any]] | None:
+    return [asdict(item) for item in differences] if differences is not None else None
+
+
+def _comparison_document(found: Comparison, seed: int) -> dict[str, Any]:
+    return {
+        "equal": found.equal,
+        "seed": seed,
+        "transactions": found.transactions,
+        "blocks": found.blocks,
+        "keys": found.keys,
+        "refused_blocks": found.refused,
+        "verdicts": dict(sorted(found.verdicts.items())),
+        "differences": [asdict(item) for item in found.differences],
+        "state_differences": _state_document(found.state_differences),
+        "surprises": found.surprises,
+        "seconds": round(found.seconds, 1),
+    }
+
+
+def _show_comparison(found: Comparison) -> None:
+    click.echo(f"compared  {found.transactions} transactions in {found.blocks} blocks, {found.keys} keys")
+    for name, count in sorted(found.verdicts.items(), key=lambda item: -item[1]):
+        click.echo(f"          {count:8} {name}")
+    if found.refused:
+        click.echo(
+            f"          {found.refused} random blocks not delivered: a real peer hangs on them or decides by chance"
+        )
+    for difference in found.differences[:_SHOWN]:
+        click.echo(f"DIFFERENT block {difference.block}: judged {difference.judged}, the peer says {difference.peer}")
+    _show_state_differences(found.state_differences)
+    for surprise in found.surprises:
+        click.echo(f"SURPRISE  {surprise}")
+    if found.equal:
+        click.echo("result    no difference")

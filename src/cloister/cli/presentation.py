@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -52,3 +56,36 @@ def warn_simulation(*, quiet: bool = False) -> None:
     """Say loudly that this is a simulation."""
     if not quiet:
         talk.print(f"[bold red]{SIMULATION_BANNER}[/bold red]", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, unit: str, *, total: int | None, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error; call the result with how much more is done."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    counted = f"{{task.completed}} {unit}"
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn(counted), TimeElapsedColumn())
+    with Progress(*columns, console=talk, disable=quiet, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda more: progress.advance(task, more)
+
+
+@contextlib.contextmanager
+def status_line(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """One line on standard error that says what is being done, in place; where that is no terminal, nothing."""
+    if quiet or not talk.is_terminal:
+        yield silent
+        return
+    with talk.status("") as status:
+        yield lambda message: status.update(escape(message))
+
+
+@contextlib.contextmanager
+def working_folder(named: Path | None, prefix: str) -> Iterator[Path]:
+    """The named folder, or a temporary one that is removed at the end; below it `network` is free to be made."""
+    folder = named or Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield folder if named is not None else folder / "network"
+    finally:
+        if named is None:
+            shutil.rmtree(folder, ignore_errors=True)

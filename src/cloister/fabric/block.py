@@ -15,8 +15,7 @@ from fabric_protos.common import common_pb2
 from cloister.errors import MalformedInput
 
 from .decoding import decode_message
-
-_SEQUENCE, _INTEGER, _OCTET_STRING = 0x30, 0x02, 0x04
+from .der import INTEGER, OCTET_STRING, SEQUENCE, encode_element
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +64,5 @@ def compute_data_hash(transactions: tuple[bytes, ...]) -> bytes:
 def encode_header(number: int, previous_hash: bytes, data_hash: bytes) -> bytes:
     """The DER encoding that is hashed and signed. `number` is unsigned, 64 bits."""
     integer = number.to_bytes(number.bit_length() // 8 + 1, "big")  # a leading zero byte where the top bit is set
-    body = b"".join((_der(_INTEGER, integer), _der(_OCTET_STRING, previous_hash), _der(_OCTET_STRING, data_hash)))
-    return _der(_SEQUENCE, body)
-
-
-def _der(tag: int, content: bytes) -> bytes:
-    length = len(content)
-    if length < 0x80:
-        return bytes((tag, length)) + content
-    encoded = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(encoded))) + encoded + content
+    hashes = encode_element(OCTET_STRING, previous_hash) + encode_element(OCTET_STRING, data_hash)
+    return encode_element(SEQUENCE, encode_element(INTEGER, integer) + hashes)

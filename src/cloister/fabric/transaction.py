@@ -8,7 +8,7 @@ matters: a `Version` that is present and empty is height (0, 0); an absent one m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fabric_protos.common import common_pb2
 from fabric_protos.ledger.rwset import rwset_pb2
@@ -22,8 +22,7 @@ from .decoding import decode_message
 VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """Height of a key's last write: block number and index of the transaction in it."""
 
     block: int

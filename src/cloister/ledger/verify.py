@@ -14,6 +14,8 @@ from cloister.fabric.block import parse_block
 from cloister.trusted.ledger.errors import LedgerHalted
 from cloister.trusted.ledger.judge import BlockVerdict, Judge, start
 
+from .snapshot import Snapshot, StateDifference, compare_state
+
 _FILTER, _COMMIT_HASH = 2, 4
 Progress = Callable[[BlockVerdict], None]
 
@@ -40,17 +42,23 @@ class Report:
     fingerprint: bytes = b""
     halted: str = ""
     halted_reason: str = ""
+    state_differences: list[StateDifference] | None = None
+    """Against a peer's snapshot; None if there was none to compare with."""
 
     @property
     def clean(self) -> bool:
         """Everything judged, no difference."""
-        return not self.halted and not self.differences
+        return not self.halted and not self.differences and not self.state_differences
 
 
-def verify_ledger(blocks: Iterator[bytes], *, genesis_hash: bytes | None, progress: Progress) -> Report:
+def verify_ledger(
+    blocks: Iterator[bytes], *, genesis_hash: bytes | None, progress: Progress, snapshot: Snapshot | None = None
+) -> Report:
     """Judge blocks from block 0 on. `genesis_hash` (32 bytes) pins the trust root if it is known from elsewhere.
 
-    Raises: Refused(reason="genesis") if block 0 is another one; MalformedInput without any block.
+    A snapshot is compared with the state at its block; blocks after it are judged as well.
+    Raises: Refused(reason="genesis" or "snapshot"): block 0 is another one, or the snapshot belongs elsewhere;
+        MalformedInput without any block.
     """
     first = next(blocks, None)
     if first is None:
@@ -65,15 +73,25 @@ def verify_ledger(blocks: Iterator[bytes], *, genesis_hash: bytes | None, progre
     progress(verdict)
     try:
         for encoded in blocks:
-            verdict = judge.judge(encoded)
+            verdict = judge.follow(encoded)
             report.blocks.append(verdict)
             report.differences.extend(_compare(encoded, verdict, judge))
             report.codes.update(code.name for code in verdict.codes)
             progress(verdict)
+            if snapshot is not None and verdict.number == snapshot.last_block:
+                report.state_differences = _compare_snapshot(judge, snapshot)
     except LedgerHalted as halted:
         report.halted, report.halted_reason = halted.message, halted.reason
+    if snapshot is not None and report.state_differences is None and not report.halted:
+        raise Refused(f"the snapshot is of block {snapshot.last_block}, which is not there", reason="snapshot")
     report.keys, report.fingerprint = judge.state.count(), judge.state.fingerprint()
     return report
+
+
+def _compare_snapshot(judge: Judge, snapshot: Snapshot) -> list[StateDifference]:
+    if (snapshot.channel, snapshot.last_block_hash) != (judge.channel, judge.last_hash):
+        raise Refused("the snapshot is of another channel or chain", reason="snapshot")
+    return compare_state(judge.state, snapshot)
 
 
 def _compare(encoded: bytes, verdict: BlockVerdict, judge: Judge) -> list[Difference]:

@@ -161,6 +161,10 @@ class Network:
         """Pid files of chaincode servers that were deployed on this network."""
         return sorted(path for item in self.organisations for path in item.folder.glob("chaincode/*/*.pid"))
 
+    def stop_orderer(self) -> None:
+        """Stop the orderer."""
+        stop_process(self._orderer_folder, "orderer")
+
     def stop_peer(self, name: str) -> None:
         """Stop one organisation's peer."""
         self._stop_peer(self.organisation(name))

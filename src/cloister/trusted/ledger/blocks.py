@@ -2,57 +2,99 @@
 
 Source: Fabric 2.5.9 internal/peer/gossip/mcs.go (VerifyBlock), protoutil/{blockutils,txutils}.go,
 common/deliverclient/block_verification.go (3.1), protoutil BlockSignatureVerifier (BFT).
-Steps: 1 number · 2 previous hash · 3 data present, every envelope well formed (not for a config block) · 4 data hash ·
-5 signatures satisfy BlockValidation; under BFT also by a quorum that is counted here.
+Steps: 1 number · 2 previous hash · 3 data present, the first envelope of this channel, every one well formed (not for a
+config block) · 4 data hash · 5 signatures satisfy BlockValidation; under BFT also by a quorum that is counted here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fabric_protos.common import common_pb2
 from fabric_protos.msp import identities_pb2
 
 from cloister.errors import MalformedInput
-from cloister.fabric.block import Block, encode_header
+from cloister.fabric.block import Block, encode_header, parse_block
 from cloister.fabric.decoding import decode_message
 
 from .channel_config import ChannelConfig
 from .errors import LedgerHalted
+from .identities import SignatureChecker
 from .policies import SignedItem, valid_signers
+from .transaction import Transaction, parse_transaction
 
 BLOCK_VALIDATION = "/Channel/Orderer/BlockValidation"
 _SIGNATURES = 0
 
 
-def verify_link(block: Block, *, number: int, previous_hash: bytes) -> None:
-    """Steps 1 to 4. Raises: LedgerHalted (reason: number, previous-hash, data, data-hash)."""
+@dataclass(frozen=True, slots=True)
+class PreparedBlock:
+    """A block with everything that can be found out without configuration and state. `header_hash` is 32 bytes."""
+
+    block: Block
+    header_hash: bytes
+    transactions: tuple[Transaction, ...]
+
+    @property
+    def is_config(self) -> bool:
+        """Exactly one transaction, of type CONFIG."""
+        return len(self.transactions) == 1 and self.transactions[0].header_type == common_pb2.CONFIG
+
+
+def prepare_blocks(encoded: Sequence[bytes], checker: SignatureChecker) -> list[PreparedBlock]:
+    """Take serialised blocks apart and check all creators' and endorsers' signatures in them at once.
+
+    Raises: LedgerHalted(reason="data") if one does not decode.
+    """
+    prepared = [_prepare(item) for item in encoded]
+    items: list[SignedItem] = []
+    for block in prepared:
+        for transaction in block.transactions:
+            if transaction.creator is not None:
+                items.append(transaction.creator)
+            items.extend(transaction.endorsements)
+    checker.check(items)
+    return prepared
+
+
+def _prepare(encoded: bytes) -> PreparedBlock:
+    try:
+        block = parse_block(encoded)
+    except MalformedInput as error:
+        raise LedgerHalted("a block that does not decode", reason="data") from error
+    transactions = tuple(parse_transaction(item, index) for index, item in enumerate(block.transactions))
+    return PreparedBlock(block, block.header_hash, transactions)
+
+
+def verify_link(prepared: PreparedBlock, *, channel: str, number: int, previous_hash: bytes) -> None:
+    """Steps 1 to 4. Raises: LedgerHalted (reason: number, previous-hash, data, channel, data-hash)."""
+    block = prepared.block
     if block.number != number:
-        raise LedgerHalted(f"expected block {number}, got {block.number}", reason="number", block_number=number)
+        raise LedgerHalted(f"expected block {number}, got {block.number}", reason="number")
     if block.previous_hash != previous_hash:
-        raise LedgerHalted("does not follow the block before", reason="previous-hash", block_number=number)
+        raise LedgerHalted("does not follow the block before", reason="previous-hash")
     if not block.transactions:
-        raise LedgerHalted("without transactions", reason="data", block_number=number)
-    if not is_config_block(block):
-        for envelope in block.transactions:
-            _require_well_formed(envelope, number)
+        raise LedgerHalted("without transactions", reason="data")
+    if prepared.transactions[0].channel != channel:  # also if it cannot be read as far as that
+        raise LedgerHalted("the first transaction is of another channel", reason="channel")
+    if not prepared.is_config and not all(item.well_formed for item in prepared.transactions):
+        raise LedgerHalted("a transaction is not well formed", reason="data")
     if not block.data_hash_matches:
-        raise LedgerHalted("data does not match the header", reason="data-hash", block_number=number)
+        raise LedgerHalted("data does not match the header", reason="data-hash")
 
 
 def verify_signatures(block: Block, config: ChannelConfig) -> None:
     """Step 5. Raises: LedgerHalted(reason="block-signatures")."""
     items = _signed_items(block, config)
-    identities = valid_signers(items, config.msps)
-    number = block.number
-    if not config.policy(BLOCK_VALIDATION).evaluate(identities):
-        raise LedgerHalted("signatures do not satisfy BlockValidation", reason="block-signatures", block_number=number)
+    if not config.policy(BLOCK_VALIDATION).evaluate(valid_signers(items, config.msps)):
+        raise LedgerHalted("signatures do not satisfy BlockValidation", reason="block-signatures")
     if config.bft and config.consenters:
         known = {(item.msp_id, item.certificate) for item in config.consenters}
         signers = valid_signers([item for item in items if _in(item.identity, known)], config.msps)
         if len(signers) < quorum(len(config.consenters)):
-            raise LedgerHalted("fewer orderers than the quorum", reason="block-signatures", block_number=number)
+            raise LedgerHalted("fewer orderers than the quorum", reason="block-signatures")
 
 
 def quorum(orderers: int) -> int:
@@ -61,32 +103,9 @@ def quorum(orderers: int) -> int:
     return -(-(orderers + faulty + 1) // 2)
 
 
-def is_config_block(block: Block) -> bool:
-    """Exactly one transaction, of type CONFIG."""
-    if len(block.transactions) != 1:
-        return False
-    try:
-        envelope = decode_message(common_pb2.Envelope(), block.transactions[0], "envelope")
-        payload = decode_message(common_pb2.Payload(), envelope.payload, "payload")
-        header = decode_message(common_pb2.ChannelHeader(), payload.header.channel_header, "channel header")
-    except MalformedInput:
-        return False
-    return bool(header.type == common_pb2.CONFIG)
-
-
-def _require_well_formed(encoded: bytes, number: int) -> None:
-    """Payload and signature present, and the one encoding: so that transactions cannot be cut differently."""
-    try:
-        envelope = decode_message(common_pb2.Envelope(), encoded, "envelope")
-    except MalformedInput as error:
-        raise LedgerHalted("a transaction is not well formed", reason="data", block_number=number) from error
-    if not envelope.payload or not envelope.signature or envelope.SerializeToString() != encoded:
-        raise LedgerHalted("a transaction is not well formed", reason="data", block_number=number)
-
-
 def _signed_items(block: Block, config: ChannelConfig) -> list[SignedItem]:
     if not block.metadata:
-        raise LedgerHalted("without metadata", reason="block-signatures", block_number=block.number)
+        raise LedgerHalted("without metadata", reason="block-signatures")
     header = encode_header(block.number, block.previous_hash, block.data_hash)
     try:
         metadata = decode_message(common_pb2.Metadata(), block.metadata[_SIGNATURES], "block metadata")
@@ -96,7 +115,7 @@ def _signed_items(block: Block, config: ChannelConfig) -> list[SignedItem]:
             for item in _signed_item(signature, metadata.value, header, config)
         ]
     except MalformedInput as error:
-        raise LedgerHalted("signatures do not decode", reason="block-signatures", block_number=block.number) from error
+        raise LedgerHalted("signatures do not decode", reason="block-signatures") from error
 
 
 def _signed_item(signature: Any, value: bytes, header: bytes, config: ChannelConfig) -> Sequence[SignedItem]:

@@ -2,7 +2,8 @@
 
 Sources: Fabric 2.5.9 msp/mspimplvalidate.go, msp/mspimplsetup.go, msp/cert.go; Go crypto/x509 verify.go. Differences to
 ordinary verification, all Fabric's: the time is NotBefore + 1 s of the certificate being validated; no key usage is
-asked, which in Go means serverAuth; exactly one chain must come out.
+asked, which in Go means serverAuth; exactly one chain must come out; an ECDSA signature on a certificate is rewritten
+to its low-S twin, so that two encodings of one certificate do not count as two identities.
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
+from cloister.fabric.der import BIT_STRING, SEQUENCE, encode_element, read_element
+
 from .errors import IdentityInvalid
+from .signatures import to_low_s
 
 MAX_CHAIN = 10
+_ECDSA: Final = "1.2.840.10045.4."
+"""Beginning of the object identifiers of ECDSA signatures."""
 _HANDLED_CRITICAL = {
     ExtensionOID.BASIC_CONSTRAINTS,
     ExtensionOID.KEY_USAGE,
@@ -47,6 +53,21 @@ class Certificate:
     def parsed(self) -> x509.Certificate:
         """The library's object."""
         return x509.load_der_x509_certificate(self.der)
+
+    @cached_property
+    def public_key(self) -> Any:
+        """The library's key object."""
+        return self.parsed.public_key()
+
+    @cached_property
+    def is_ecdsa_signed(self) -> bool:
+        """Its issuer signed with ECDSA."""
+        return self.parsed.signature_algorithm_oid.dotted_string.startswith(_ECDSA)
+
+    @cached_property
+    def has_name_constraints(self) -> bool:
+        """Only for CAs. The judge does not evaluate them."""
+        return self._extension(x509.NameConstraints) is not None
 
     @cached_property
     def subject(self) -> bytes:
@@ -122,7 +143,7 @@ def load_pem_certificate(pem: bytes) -> Certificate:
     try:
         loaded = x509.load_pem_x509_certificate(pem)
         certificate = Certificate(loaded.public_bytes(Encoding.DER))
-        _ = certificate.parsed.extensions, certificate.subject, certificate.parsed.public_key()
+        _ = certificate.parsed.extensions, certificate.subject, certificate.public_key
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, TypeError) as error:
         raise IdentityInvalid("no usable certificate") from error
     return certificate
@@ -147,10 +168,35 @@ def find_chains(
     return [chain for chain in found if all(item.allows_server_auth for item in chain)]
 
 
+def with_low_s(certificate: Certificate, issuer: Certificate) -> Certificate:
+    """The certificate, its ECDSA signature (verified before) rewritten to low S. Raises: IdentityInvalid."""
+    if not certificate.is_ecdsa_signed:
+        return certificate
+    signature = certificate.parsed.signature
+    low = to_low_s(signature, getattr(getattr(issuer.public_key, "curve", None), "name", ""))
+    if low is None:
+        raise IdentityInvalid("a certificate's signature cannot be rewritten")
+    return certificate if low == signature else _resigned(certificate, low)
+
+
+def _resigned(certificate: Certificate, signature: bytes) -> Certificate:
+    """Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature } with another signature."""
+    outer = read_element(certificate.der, 0, SEQUENCE)
+    signed = certificate.parsed.tbs_certificate_bytes
+    start = outer[0] + len(signed) if outer is not None else 0
+    algorithm = read_element(certificate.der, start, SEQUENCE)
+    if algorithm is None:
+        raise IdentityInvalid("a certificate in an unusual encoding")
+    body = signed + certificate.der[start : algorithm[1]] + encode_element(BIT_STRING, b"\0" + signature)
+    return Certificate(encode_element(SEQUENCE, body))
+
+
 def is_issued_by(child: Certificate, parent: Certificate) -> bool:
     """Names match and the parent, a CA that may sign, did sign."""
     if child.issuer != parent.subject or not parent.is_ca or not parent.may_sign_certificates:
         return False
+    if isinstance(child.parsed.signature_hash_algorithm, hashes.MD5 | hashes.SHA1):
+        return False  # as Go does since 1.18
     return signature_matches(parent, child.parsed.signature, child.parsed.tbs_certificate_bytes, child.parsed)
 
 
@@ -162,12 +208,14 @@ def signature_matches(
 ) -> bool:
     """Whether `signer`'s key made a signature on a certificate or revocation list."""
     algorithm = carrier.signature_hash_algorithm
-    key = signer.parsed.public_key()
+    key = signer.public_key
     try:
         if isinstance(key, ec.EllipticCurvePublicKey) and algorithm is not None:
             key.verify(signature, signed, ec.ECDSA(algorithm))
         elif isinstance(key, rsa.RSAPublicKey) and isinstance(algorithm, hashes.HashAlgorithm):
             key.verify(signature, signed, padding.PKCS1v15(), algorithm)
+        elif isinstance(key, ed25519.Ed25519PublicKey) and algorithm is None:
+            key.verify(signature, signed)
         else:
             return False
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):

@@ -8,19 +8,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fabric_protos.common import configtx_pb2, configuration_pb2
+from fabric_protos.common import configtx_pb2
 from fabric_protos.msp import msp_config_pb2
 
 from cloister.errors import MalformedInput
 from cloister.fabric.decoding import decode_message
 
+from .config_values import (
+    APPLICATION,
+    CONSORTIUMS,
+    ORDERER,
+    check_application,
+    check_channel,
+    check_consortiums,
+    check_orderer,
+)
 from .errors import LedgerHalted
 from .msp import Msp, MspManager, load_msp
 from .policies import Policy, PolicyNode, RejectPolicy, build_policies
 
 CHANNEL_CAPABILITIES = frozenset({"V1_1", "V1_3", "V1_4_2", "V1_4_3", "V2_0", "V3_0"})
 APPLICATION_CAPABILITIES = frozenset({"V1_1", "V1_2", "V1_3", "V1_4_2", "V2_0", "V2_5"})
-_MSP_GROUPS = ("Application", "Orderer", "Consortiums")
+_MIGRATING = frozenset({"V1_4_2", "V1_4_3", "V2_0", "V3_0"})
+"""Channel capabilities under which the consensus type may change."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class ChannelConfig:
     """MSP ID → name of the application organisation's group."""
     bft: bool
     consenters: tuple[Consenter, ...]
+    consensus_type: str
+    may_migrate: bool
 
     def policy(self, path: str) -> Policy:
         """A policy by its absolute name (`/Channel/…`); one that rejects everything if there is none."""
@@ -69,10 +81,32 @@ def load_config_block_payload(data: bytes) -> ChannelConfig:
 def load_config(config: Any) -> ChannelConfig:
     """From a parsed `common.Config`. Raises: LedgerHalted; unknown capabilities are named."""
     group = config.channel_group
-    if "Application" not in group.groups:
-        raise LedgerHalted("configuration without an Application group", reason="config")
-    channel = _capabilities(group)
-    application = _capabilities(group.groups["Application"])
+    if APPLICATION not in group.groups or ORDERER not in group.groups:
+        raise LedgerHalted("configuration without application or ordering group", reason="config")
+    channel = frozenset(check_channel(group)["Capabilities"].capabilities)
+    application = frozenset(check_application(group.groups[APPLICATION])["Capabilities"].capabilities)
+    _check_capabilities(channel, application)
+    bft = "V3_0" in channel
+    orderer = check_orderer(group.groups[ORDERER], needs_endpoints=bft)
+    if CONSORTIUMS in group.groups:
+        check_consortiums(group.groups[CONSORTIUMS])
+    msps, organizations = _load_msps(group, ed25519=bft)
+    return ChannelConfig(
+        sequence=config.sequence,
+        msps=msps,
+        policies=build_policies(group, msps),
+        group=group,
+        organizations=organizations,
+        bft=bft,
+        consenters=tuple(
+            Consenter(item.id, item.msp_id, item.identity) for item in orderer["Orderers"].consenter_mapping
+        ),
+        consensus_type=orderer["ConsensusType"].type,
+        may_migrate=bool(channel & _MIGRATING),
+    )
+
+
+def _check_capabilities(channel: frozenset[str], application: frozenset[str]) -> None:
     for found, known, where in (
         (channel, CHANNEL_CAPABILITIES, "channel"),
         (application, APPLICATION_CAPABILITIES, "application"),
@@ -82,70 +116,40 @@ def load_config(config: Any) -> ChannelConfig:
             raise LedgerHalted(f"unknown {where} capability {unknown[0]}", reason="capability")
     if not application & {"V2_0", "V2_5"}:
         raise LedgerHalted("application capability below V2_0 is not supported", reason="capability")
-    msps = _load_msps(group)
-    return ChannelConfig(
-        sequence=config.sequence,
-        msps=msps,
-        policies=build_policies(group, msps),
-        group=group,
-        organizations=_organizations(group),
-        bft="V3_0" in channel,
-        consenters=_consenters(group),
-    )
+    if not channel & {"V1_4_3", "V2_0", "V3_0"}:
+        raise LedgerHalted("channel capability below V1_4_3 is not supported", reason="capability")
 
 
-def _capabilities(group: Any) -> frozenset[str]:
-    value = group.values.get("Capabilities")
-    if value is None:
-        return frozenset()
-    return frozenset(_value(configuration_pb2.Capabilities(), value.value, "capabilities").capabilities)
-
-
-def _load_msps(group: Any) -> MspManager:
+def _load_msps(group: Any, *, ed25519: bool) -> tuple[MspManager, dict[str, str]]:
+    """All MSPs, and MSP ID → group name of the application organisations."""
     encoded: dict[str, bytes] = {}
     msps: dict[str, Msp] = {}
-    for name in _MSP_GROUPS:
-        for organization in _organization_groups(group.groups.get(name)):
-            value = organization.values.get("MSP")
-            if value is None:
-                continue
-            msp = load_msp(value.value)
-            if msp.msp_id in encoded and not _same_msp(encoded[msp.msp_id], value.value):
-                raise LedgerHalted(f"two MSPs are called {msp.msp_id}", reason="msp")
-            encoded[msp.msp_id] = value.value
-            msps.setdefault(msp.msp_id, msp)
-    return MspManager(msps)
+    organizations: dict[str, str] = {}
+    for kind, name, value in _msp_values(group):
+        msp = load_msp(value, ed25519=ed25519)
+        if not msp.msp_id:
+            raise LedgerHalted(f"the MSP of {name} has no id", reason="msp")
+        if msp.msp_id in encoded and not _same_msp(encoded[msp.msp_id], value):
+            raise LedgerHalted(f"two MSPs are called {msp.msp_id}", reason="msp")
+        encoded[msp.msp_id] = value
+        msps.setdefault(msp.msp_id, msp)
+        if kind == APPLICATION:
+            organizations[msp.msp_id] = name
+    return MspManager(msps), organizations
 
 
-def _organization_groups(group: Any) -> list[Any]:
-    return list(group.groups.values()) if group is not None else []
+def _msp_values(group: Any) -> list[tuple[str, str, bytes]]:
+    """(kind of group, organisation's name, serialised MSPConfig) of every organisation."""
+    holders = [(APPLICATION, group.groups[APPLICATION]), (ORDERER, group.groups[ORDERER])]
+    if CONSORTIUMS in group.groups:
+        holders += [(CONSORTIUMS, item) for item in group.groups[CONSORTIUMS].groups.values()]
+    return [
+        (kind, name, organization.values["MSP"].value if "MSP" in organization.values else b"")
+        for kind, holder in holders
+        for name, organization in holder.groups.items()
+    ]
 
 
 def _same_msp(first: bytes, second: bytes) -> bool:
     parse = msp_config_pb2.MSPConfig.FromString
     return bool(parse(first) == parse(second))
-
-
-def _organizations(group: Any) -> dict[str, str]:
-    found = {}
-    for name, organization in group.groups["Application"].groups.items():
-        value = organization.values.get("MSP")
-        if value is not None:
-            found[load_msp(value.value).msp_id] = name
-    return found
-
-
-def _consenters(group: Any) -> tuple[Consenter, ...]:
-    orderer = group.groups.get("Orderer")
-    value = orderer.values.get("Orderers") if orderer is not None else None
-    if value is None:
-        return ()
-    mapping = _value(configuration_pb2.Orderers(), value.value, "orderers").consenter_mapping
-    return tuple(Consenter(item.id, item.msp_id, item.identity) for item in mapping)
-
-
-def _value(message: Any, encoded: bytes, what: str) -> Any:
-    try:
-        return decode_message(message, encoded, what)
-    except MalformedInput as error:
-        raise LedgerHalted(f"config value {what} does not decode", reason="config") from error

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabric_protos.common import common_pb2, configtx_pb2
+from fabric_protos.msp import msp_config_pb2
 
 from cloister.errors import MalformedInput
 from cloister.fabric.decoding import decode_message
 
 from .channel_config import ChannelConfig
+from .config_values import APPLICATION, CONSORTIUMS, ORDERER
 from .errors import LedgerHalted
 from .policies import MAX_DEPTH, Policy, PolicyNode, SignedItem, valid_signers
 
@@ -88,7 +90,6 @@ def _verify(data: bytes, channel: str, current: ChannelConfig) -> Any:
     expected = _assemble(result, (GROUP, (_ROOT,)), default_policies=_default_policies(result))
     if expected != envelope.config.channel_group:  # 5
         raise _halt("the configuration is not what the update makes of the one before")
-    _check_compatible(current.group, envelope.config.channel_group)
     return envelope.config
 
 
@@ -182,12 +183,26 @@ def _default_policies(elements: dict[Key, Element]) -> bool:
     return (VALUE, (_ROOT, "Orderer", "Capabilities")) in elements
 
 
-def _check_compatible(old: Any, new: Any) -> None:
-    for name in ("Orderer", "Application"):
-        if name in old.groups and name not in new.groups:
-            raise _halt(f"the {name} group disappears")
-    if ("Consortiums" in old.groups) != ("Consortiums" in new.groups):
+def check_compatible(old: ChannelConfig, new: ChannelConfig) -> None:
+    """What no update may do, whoever signs it (bundle.go ValidateNew). Raises: LedgerHalted(reason="config")."""
+    if (CONSORTIUMS in old.group.groups) != (CONSORTIUMS in new.group.groups):
         raise _halt("Consortiums appear or disappear")
+    if old.consensus_type != new.consensus_type and not old.may_migrate:
+        raise _halt("the consensus type changes without the capability for it")
+    for kind in (APPLICATION, ORDERER):
+        before, after = (_msp_ids(config.group.groups[kind]) for config in (old, new))
+        for name, msp_id in before.items():
+            if after.get(name, msp_id) != msp_id:
+                raise _halt(f"organisation {name} changes its MSP ID")
+
+
+def _msp_ids(group: Any) -> dict[str, str]:
+    found = {}
+    for name, organization in group.groups.items():
+        encoded = organization.values["MSP"].value if "MSP" in organization.values else b""
+        config = decode_message(msp_config_pb2.MSPConfig(), encoded, "MSP config").config
+        found[name] = str(decode_message(msp_config_pb2.FabricMSPConfig(), config, "MSP config").name)
+    return found
 
 
 def _flatten(group: Any) -> dict[Key, Element]:

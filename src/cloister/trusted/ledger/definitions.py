@@ -6,6 +6,7 @@ core/policy/application.go, core/common/validation/statebased.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +21,15 @@ from cloister.fabric.decoding import decode_message
 from .channel_config import ChannelConfig
 from .codes import Code, Invalid
 from .errors import LedgerHalted
-from .policies import Policy, RejectPolicy, compile_envelope
-from .state import State
+from .policies import Policy, RejectPolicy, RememberingPolicy, compile_envelope
 
 LIFECYCLE = "_lifecycle"
+LEGACY = "lscc"
 LIFECYCLE_ENDORSEMENT = "/Channel/Application/LifecycleEndorsement"
 IMPLICIT_PREFIX = "_implicit_org_"
 BUILTIN = "vscc"
+ReadValue = Callable[[str, str], bytes | None]
+"""(namespace, key) → value, None if absent."""
 
 
 @dataclass(frozen=True)
@@ -38,41 +41,114 @@ class Definition:
     legacy: bool = False
 
 
-def namespace_policy(namespace: str, state: State, config: ChannelConfig) -> Policy:
-    """The chaincode policy of a namespace. Raises: Invalid(INVALID_CHAINCODE); LedgerHalted."""
-    if namespace == LIFECYCLE:
-        return config.find_policy(LIFECYCLE_ENDORSEMENT) or _majority_of_members(config)
-    definition = find_definition(namespace, state)
-    if definition.legacy:
-        return _signature_policy(definition.parameter, config)
-    return application_policy(definition.parameter, config)
+class Definitions:
+    """All definitions of one state under one configuration; answers are remembered, so it lives as long as both."""
+
+    def __init__(self, read: ReadValue, config: ChannelConfig) -> None:
+        self._read = read
+        self._config = config
+        self._definitions: dict[str, Definition | Invalid | LedgerHalted] = {}
+        self._policies: dict[str, Policy] = {}
+        self._collections: dict[tuple[str, str], Policy | None] = {}
+
+    def find(self, namespace: str) -> Definition:
+        """The definition of a namespace. Raises: Invalid(INVALID_CHAINCODE) if there is none; LedgerHalted."""
+        found = self._definitions.get(namespace)
+        if found is None:
+            try:
+                found = _find(namespace, self._read)
+            except (Invalid, LedgerHalted) as problem:
+                found = problem
+            self._definitions[namespace] = found
+        if isinstance(found, Definition):
+            return found
+        raise found
+
+    def policy(self, namespace: str) -> Policy:
+        """The chaincode policy of a namespace. Raises: Invalid(INVALID_CHAINCODE); LedgerHalted."""
+        policy = self._policies.get(namespace)
+        if policy is None:
+            policy = self._policies[namespace] = RememberingPolicy(self._policy(namespace))
+        return policy
+
+    def collection_policy(self, namespace: str, collection: str) -> Policy | None:
+        """A collection's own endorsement policy; None: the chaincode's. Raises: Invalid if it is unknown."""
+        place = (namespace, collection)
+        if place not in self._collections:
+            policy = self._collection_policy(namespace, collection)
+            self._collections[place] = RememberingPolicy(policy) if policy is not None else None
+        return self._collections[place]
+
+    def block_to_live(self, namespace: str, collection: str) -> int:
+        """For how many blocks a collection's keys live; 0 for good."""
+        static = self._static(namespace, collection)
+        return int(static.block_to_live) if static is not None else 0
+
+    def is_defined_collection(self, namespace: str, collection: str) -> bool:
+        """Whether a hashed write to it can be committed at all."""
+        if collection.startswith(IMPLICIT_PREFIX):
+            return collection.removeprefix(IMPLICIT_PREFIX) in self._config.organizations
+        return self._static(namespace, collection) is not None
+
+    def _policy(self, namespace: str) -> Policy:
+        if namespace == LIFECYCLE:
+            return self._config.find_policy(LIFECYCLE_ENDORSEMENT) or _majority_of_members(self._config)
+        definition = self.find(namespace)
+        if definition.legacy:
+            return _signature_policy(definition.parameter, self._config)
+        return _application_policy(definition.parameter, self._config)
+
+    def _collection_policy(self, namespace: str, collection: str) -> Policy | None:
+        if namespace != LIFECYCLE and self.find(namespace).legacy:
+            return None
+        if collection.startswith(IMPLICIT_PREFIX):
+            return _implicit_policy(collection.removeprefix(IMPLICIT_PREFIX), self._config)
+        static = self._static(namespace, collection)
+        if static is None:
+            raise Invalid(Code.ENDORSEMENT_POLICY_FAILURE)
+        if not static.HasField("endorsement_policy"):
+            return None
+        return _application_policy(static.endorsement_policy.SerializeToString(), self._config)
+
+    def _static(self, namespace: str, collection: str) -> Any:
+        """The `StaticCollectionConfig`, None if there is none of that name."""
+        if namespace == LIFECYCLE or collection.startswith(IMPLICIT_PREFIX):
+            return None
+        try:
+            package = self.find(namespace).collections
+        except Invalid:
+            return None
+        configs = package.config if package is not None else ()
+        return next(
+            (item.static_collection_config for item in configs if item.static_collection_config.name == collection),
+            None,
+        )
 
 
-def find_definition(namespace: str, state: State) -> Definition:
-    """The committed definition of a namespace. Raises: Invalid(INVALID_CHAINCODE) if there is none; LedgerHalted."""
-    metadata = state.value(LIFECYCLE, f"namespaces/metadata/{namespace}")
+def _find(namespace: str, read: ReadValue) -> Definition:
+    metadata = read(LIFECYCLE, f"namespaces/metadata/{namespace}")
     if metadata is not None:
         parsed = _halt_decode(db_pb2.StateMetadata(), metadata)
         if parsed.datatype != "ChaincodeDefinition":
             raise LedgerHalted(f"definition of {namespace} of an unknown type", reason="lifecycle")
         info = _halt_decode(
-            chaincode_definition_pb2.ChaincodeValidationInfo(), _bytes(state, namespace, "ValidationInfo")
+            chaincode_definition_pb2.ChaincodeValidationInfo(), _bytes(read, namespace, "ValidationInfo")
         )
         if info.validation_plugin or info.validation_parameter:
             if not info.validation_plugin or not info.validation_parameter:
                 raise Invalid(Code.INVALID_CHAINCODE)
             if info.validation_plugin != BUILTIN:
                 raise LedgerHalted(f"validation plugin {info.validation_plugin} is not known", reason="plugin")
-            package = _halt_decode(collection_pb2.CollectionConfigPackage(), _bytes(state, namespace, "Collections"))
+            package = _halt_decode(collection_pb2.CollectionConfigPackage(), _bytes(read, namespace, "Collections"))
             return Definition(info.validation_parameter, package)
-    legacy = state.value("lscc", namespace)
+    legacy = read(LEGACY, namespace)
     if legacy is None:
         raise Invalid(Code.INVALID_CHAINCODE)
     data = _halt_decode(chaincode_pb2.ChaincodeData(), legacy)
     return Definition(data.policy.SerializeToString(), None, legacy=True)
 
 
-def application_policy(encoded: bytes, config: ChannelConfig) -> Policy:
+def _application_policy(encoded: bytes, config: ChannelConfig) -> Policy:
     """From a serialised `protos.ApplicationPolicy`; what cannot be used rejects everything."""
     try:
         policy = decode_message(policy_pb2.ApplicationPolicy(), encoded, "application policy")
@@ -84,51 +160,6 @@ def application_policy(encoded: bytes, config: ChannelConfig) -> Policy:
     except MalformedInput:
         pass
     return RejectPolicy()
-
-
-def collection_policy(namespace: str, collection: str, state: State, config: ChannelConfig) -> Policy | None:
-    """A collection's own endorsement policy; None: the chaincode's. Raises: Invalid if the collection is unknown."""
-    if namespace == LIFECYCLE:
-        definition = None
-    else:
-        definition = find_definition(namespace, state)
-        if definition.legacy:
-            return None
-    if collection.startswith(IMPLICIT_PREFIX):
-        return _implicit_policy(collection.removeprefix(IMPLICIT_PREFIX), config)
-    for item in definition.collections.config if definition is not None else ():
-        static = item.static_collection_config
-        if static.name == collection:
-            if not static.HasField("endorsement_policy"):
-                return None
-            return application_policy(static.endorsement_policy.SerializeToString(), config)
-    raise Invalid(Code.ENDORSEMENT_POLICY_FAILURE)
-
-
-def block_to_live(namespace: str, collection: str, state: State) -> int:
-    """For how many blocks a collection's keys live; 0 for good."""
-    if collection.startswith(IMPLICIT_PREFIX):
-        return 0
-    try:
-        definition = find_definition(namespace, state)
-    except Invalid:
-        return 0
-    for item in definition.collections.config if definition.collections is not None else ():
-        if item.static_collection_config.name == collection:
-            return int(item.static_collection_config.block_to_live)
-    return 0
-
-
-def is_defined_collection(namespace: str, collection: str, state: State, config: ChannelConfig) -> bool:
-    """Whether a hashed write to it can be committed at all."""
-    if collection.startswith(IMPLICIT_PREFIX):
-        return collection.removeprefix(IMPLICIT_PREFIX) in config.organizations
-    try:
-        definition = find_definition(namespace, state)
-    except Invalid:
-        return False
-    configs = definition.collections.config if definition.collections is not None else ()
-    return any(item.static_collection_config.name == collection for item in configs)
 
 
 def _implicit_policy(msp_id: str, config: ChannelConfig) -> Policy:
@@ -164,8 +195,8 @@ def _signature_policy(encoded: bytes, config: ChannelConfig) -> Policy:
         return RejectPolicy()
 
 
-def _bytes(state: State, namespace: str, field: str) -> bytes:
-    encoded = state.value(LIFECYCLE, f"namespaces/fields/{namespace}/{field}")
+def _bytes(read: ReadValue, namespace: str, field: str) -> bytes:
+    encoded = read(LIFECYCLE, f"namespaces/fields/{namespace}/{field}")
     if encoded is None:
         return b""
     data = _halt_decode(db_pb2.StateData(), encoded)

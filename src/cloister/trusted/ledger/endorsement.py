@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 
 from cloister.errors import MalformedInput
 
-from .channel_config import ChannelConfig
 from .codes import Code, Invalid
-from .definitions import collection_policy, namespace_policy
+from .definitions import Definitions
 from .errors import LedgerHalted
-from .msp import Identity
+from .msp import Identity, MspManager
 from .policies import Policy, compile_signature_policy, valid_signers
 from .state import State
-from .transaction import Endorsed, NamespaceSet
+from .transaction import NamespaceSet, Transaction
 
 VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
 Place = tuple[str, str, bytes]
@@ -34,7 +33,7 @@ class BlockDependencies:
         self.opaque = False
         """An earlier transaction could not be read down to its action: a peer then waits for it for ever."""
 
-    def note(self, namespaces: Sequence[NamespaceSet], judged: set[str], passed: set[str]) -> None:
+    def note(self, namespaces: Sequence[NamespaceSet], *, judged: set[str], passed: set[str]) -> None:
         """Remember what one transaction's metadata writes mean for later ones."""
         for item in namespaces:
             for place in metadata_places(item):
@@ -44,29 +43,47 @@ class BlockDependencies:
                     self.unjudged.add(place)
 
 
-def check_endorsement(endorsed: Endorsed, state: State, config: ChannelConfig, dependencies: BlockDependencies) -> Code:
+def check_endorsement(
+    transaction: Transaction,
+    state: State,
+    definitions: Definitions,
+    msps: MspManager,
+    dependencies: BlockDependencies,
+) -> Code:
     """The verdict on endorsements. Notes its own metadata writes. Raises: LedgerHalted."""
     identities: list[Identity] | None = None
-    wanted = {endorsed.chaincode} | {item.namespace for item in endorsed.namespaces if item.writes_anything}
-    judged: set[str] = set()
-    passed: set[str] = set()
-    failures: set[Code] = set()
-    by_name = {item.namespace: item for item in endorsed.namespaces}
-    for namespace in sorted(wanted):
+    wanted = {item.namespace: item for item in transaction.namespaces if item.writes_anything}
+    failures: dict[str, Code] = {}
+    for namespace in sorted({transaction.chaincode, *wanted}):
         try:
-            policy = namespace_policy(namespace, state, config)
+            policy = definitions.policy(namespace)
             if identities is None:
-                identities = valid_signers(endorsed.endorsements, config.msps)
-            judged.add(namespace)
-            judge = _Judge(namespace, policy, identities, state, config, dependencies)
-            judge.judge(by_name.get(namespace))
-            passed.add(namespace)
+                identities = valid_signers(transaction.endorsements, msps)
+            judge = _Judge(namespace, policy, identities, state, definitions, msps, dependencies)
+            judge.judge(wanted.get(namespace))
         except Invalid as invalid:
-            failures.add(invalid.code)
-    dependencies.note(endorsed.namespaces, judged, passed)
-    if len(failures) > 1:
+            failures[namespace] = invalid.code
+    _note(transaction, dependencies, failures)
+    codes = set(failures.values())
+    if len(codes) > 1:
         raise LedgerHalted("two namespaces fail for different reasons: peers may differ", reason="ambiguous")
-    return next(iter(failures), Code.VALID)
+    return next(iter(codes), Code.VALID)
+
+
+def _note(transaction: Transaction, dependencies: BlockDependencies, failures: dict[str, Code]) -> None:
+    """What the metadata writes mean for later transactions.
+
+    A peer goes through the namespaces in random order and stops at the first failure: whether it judged the others is
+    not certain then, nor whether it judged one that failed for want of a definition.
+    """
+    names = {item.namespace for item in transaction.namespaces}
+    certain = {name for name, code in failures.items() if code is Code.ENDORSEMENT_POLICY_FAILURE}
+    if not failures:
+        dependencies.note(transaction.namespaces, judged=names, passed=names)
+    elif len(failures) == 1:
+        dependencies.note(transaction.namespaces, judged=certain, passed=set())
+    else:
+        dependencies.note(transaction.namespaces, judged=set(), passed=set())
 
 
 def metadata_places(item: NamespaceSet) -> list[Place]:
@@ -85,7 +102,8 @@ class _Judge:
     policy: Policy
     identities: list[Identity]
     state: State
-    config: ChannelConfig
+    definitions: Definitions
+    msps: MspManager
     dependencies: BlockDependencies
     asked: set[str] = field(default_factory=set)
     """What has been asked once: collections by name, the chaincode policy as "" ."""
@@ -109,7 +127,7 @@ class _Judge:
             self._ask(self._key_policy(parameter))
             return
         if collection:
-            own = collection_policy(self.namespace, collection, self.state, self.config)
+            own = self.definitions.collection_policy(self.namespace, collection)
             if own is not None:
                 self._ask_once(collection, own)
                 return
@@ -117,7 +135,7 @@ class _Judge:
 
     def _key_policy(self, parameter: bytes) -> Policy:
         try:
-            return compile_signature_policy(parameter, self.config.msps)
+            return compile_signature_policy(parameter, self.msps)
         except MalformedInput as error:
             raise LedgerHalted("a key-level policy does not compile", reason="policy") from error
 

@@ -1,39 +1,45 @@
 """The judge: block after block, from the genesis block on. What it has not accepted, it never answers about.
 
-Steps per block: 1 the chain (blocks.py) · 2 each transaction by itself, on the state before the block · 3 repeated
-transaction ids · 4 reads, in order · 5 apply. A configuration takes effect for everything after its block.
-What is not judged yet stands in docs/ledger.md.
+Three steps, so that the long ones can run beside answering: `prepare_blocks` (blocks.py) needs no state, `judge` only
+reads it, `commit` writes it and is short. Within `judge`: 1 the chain · 2 each transaction by itself, on the state
+before the block · 3 repeated transaction ids · 4 reads, in order. A configuration takes effect for everything after
+its block. What is not judged yet stands in docs/ledger.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from fabric_protos.common import common_pb2
 
 from cloister.errors import MalformedInput
-from cloister.fabric.block import Block, parse_block
-from cloister.fabric.proposal import compute_transaction_id
+from cloister.fabric.decoding import decode_message
 from cloister.fabric.transaction import Version
 
-from .blocks import is_config_block, verify_link, verify_signatures
+from .blocks import PreparedBlock, prepare_blocks, verify_link, verify_signatures
 from .channel_config import ChannelConfig, load_config, load_config_block_payload
 from .codes import Code, Invalid
-from .config_update import verify_config_update
-from .definitions import block_to_live, is_defined_collection
+from .config_update import check_compatible, verify_config_update
+from .definitions import LEGACY, LIFECYCLE, Definitions
 from .endorsement import BlockDependencies, check_endorsement
-from .errors import LedgerHalted
+from .errors import IdentityInvalid, LedgerHalted
+from .identities import SignatureChecker
 from .mvcc import check_reads
-from .state import State
-from .transaction import Parsed, dispatch, extract_namespaces, parse_transaction
+from .policies import is_genuine
+from .state import Space, State
+from .transaction import Stage, Transaction, extract_namespaces
+from .transaction_ids import Position, TransactionIds
 from .updates import BlockUpdates
 
 CONFIG_KEY = "CHANNEL_CONFIG_ENV_BYTES"
+KEPT_NAMESPACES = frozenset({LIFECYCLE, LEGACY})
+"""Namespaces whose values the judge itself needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockVerdict:
-    """What one block amounts to. `commit_hash` None: genesis, or a value would be needed that is not kept."""
+    """What one block amounts to. `commit_hash` None: genesis, not asked for, or a value is needed that is not kept."""
 
     number: int
     header_hash: bytes
@@ -42,162 +48,254 @@ class BlockVerdict:
     commit_hash: bytes | None
 
 
+class Observer(Protocol):
+    """Whoever wants to know more of each block than its verdicts; told in this order, for each block that is judged."""
+
+    def begin(self, number: int) -> None:
+        """A block is being judged; what was told of an earlier one that was not committed is void."""
+        ...
+
+    def valid(self, transaction: Transaction, state: State, updates: BlockUpdates) -> bool:
+        """A valid transaction, before its writes enter `updates`; True if a result statement covers it."""
+        ...
+
+    def commit(self, number: int, state: State, updates: BlockUpdates) -> None:
+        """The block is accepted; the state is still the one before it."""
+        ...
+
+
+@dataclass(slots=True)
+class JudgedBlock:
+    """A block with its verdicts, not yet committed. Good for the judge's next `commit` only."""
+
+    verdict: BlockVerdict
+    prepared: PreparedBlock
+    updates: BlockUpdates
+    covered: frozenset[int]
+    config: ChannelConfig | None
+
+
 @dataclass
 class Judge:
-    """Follows one channel. Make it with `start`."""
+    """Follows one channel. Make it with `start`. `height` is the number of the next block."""
 
     channel: str
     config: ChannelConfig
+    config_block: int
     height: int
     last_hash: bytes
-    state: State = field(default_factory=State)
-    transaction_ids: set[str] = field(default_factory=set)
+    state: State
+    transaction_ids: TransactionIds
+    observers: tuple[Observer, ...] = ()
+    commit_hashes: bool = True
+    """Whether to compute the peers' commit hashes."""
     last_commit_hash: bytes | None = b""
-    _expiry: dict[int, list[tuple[tuple[str, str], bytes, Version]]] = field(default_factory=dict)
+    expiry: dict[int, list[tuple[Space, bytes, Version]]] = field(default_factory=dict)
+    """Block number → private data that is to go with it, if not written again since."""
 
-    def judge(self, encoded: bytes) -> BlockVerdict:
-        """Judge and apply the next block. Raises: LedgerHalted; then nothing has changed."""
+    def __post_init__(self) -> None:
+        self._definitions = Definitions(self.state.value, self.config)
+
+    def follow(self, encoded: bytes, checker: SignatureChecker | None = None) -> BlockVerdict:
+        """Judge and commit the next block. Raises: LedgerHalted; then nothing has changed."""
+        prepared = self._prepare(encoded, checker or SignatureChecker())
+        judged = self.judge(prepared)
+        self.commit(judged)
+        return judged.verdict
+
+    def judge(self, prepared: PreparedBlock) -> JudgedBlock:
+        """The verdicts on the next block; changes nothing. Raises: LedgerHalted naming the block."""
         try:
-            block = parse_block(encoded)
-        except MalformedInput as error:
-            raise LedgerHalted("does not decode", reason="data", block_number=self.height) from error
-        verify_link(block, number=self.height, previous_hash=self.last_hash)
-        verify_signatures(block, self.config)
-        try:
-            return self._judge(block)
+            verify_link(prepared, channel=self.channel, number=self.height, previous_hash=self.last_hash)
+            verify_signatures(prepared.block, self.config)
+            return self._judge(prepared)
         except LedgerHalted as halted:
-            if halted.block_number is None:
-                raise LedgerHalted(halted.message, reason=halted.reason, block_number=block.number) from halted
-            raise
+            raise self._placed(halted) from halted
 
-    def _judge(self, block: Block) -> BlockVerdict:
-        parsed = [
-            parse_transaction(encoded, index, channel=self.channel, msps=self.config.msps)
-            for index, encoded in enumerate(block.transactions)
-        ]
-        dependencies = BlockDependencies()
-        for item, encoded in zip(parsed, block.transactions, strict=True):
-            self._judge_alone(item, dependencies)
-            if item.endorsed is None and not item.config_data:
-                _note_unjudged(encoded, dependencies)
-        _mark_repeated(parsed)
-        self._require_defined_collections(parsed)
-        updates = BlockUpdates()
-        config = self._apply(block, parsed, updates)
-        codes = tuple(item.code for item in parsed)
-        commit_hash = self._commit_hash(codes, updates)
-        self._commit(block, parsed, updates, config, commit_hash)
-        return BlockVerdict(
-            block.number, self.last_hash, codes, tuple(item.transaction_id for item in parsed), commit_hash
-        )
+    def commit(self, judged: JudgedBlock) -> None:
+        """Accept the block that was judged last."""
+        number = judged.verdict.number
+        for observer in self.observers:
+            observer.commit(number, self.state, judged.updates)
+        self._plan_expiry(number, judged.updates)
+        judged.updates.commit(self.state)
+        self._expire(number, judged.updates)
+        for item, code in zip(judged.prepared.transactions, judged.verdict.codes, strict=True):
+            position = Position(number, item.index, code, item.index in judged.covered)
+            self.transaction_ids.add(item.indexed_id, position)
+        if judged.config is not None:
+            self.config, self.config_block = judged.config, number
+        if judged.config is not None or judged.updates.touches(LIFECYCLE, LEGACY):
+            self._definitions = Definitions(self.state.value, self.config)
+        self.height, self.last_hash = number + 1, judged.verdict.header_hash
+        self.last_commit_hash = judged.verdict.commit_hash
 
-    def _judge_alone(self, parsed: Parsed, dependencies: BlockDependencies) -> None:
-        """Steps that need no other transaction of the block but for key-level policies."""
-        if parsed.code is not Code.VALID or parsed.action is None:
-            return
-        if parsed.indexed_id in self.transaction_ids:
-            parsed.code = Code.DUPLICATE_TXID
-            return
+    def _prepare(self, encoded: bytes, checker: SignatureChecker) -> PreparedBlock:
         try:
-            parsed.endorsed = dispatch(parsed)
-            parsed.code = check_endorsement(parsed.endorsed, self.state, self.config, dependencies)
-        except Invalid as invalid:
-            parsed.code = invalid.code
+            return prepare_blocks([encoded], checker)[0]
+        except LedgerHalted as halted:
+            raise self._placed(halted) from halted
 
-    def _apply(self, block: Block, parsed: list[Parsed], updates: BlockUpdates) -> ChannelConfig | None:
-        """The sequential pass; the new configuration, if the block brings one."""
+    def _placed(self, halted: LedgerHalted) -> LedgerHalted:
+        return LedgerHalted(halted.message, reason=halted.reason, block_number=self.height)
+
+    def _judge(self, prepared: PreparedBlock) -> JudgedBlock:
+        for observer in self.observers:
+            observer.begin(self.height)
+        transactions = prepared.transactions
+        dependencies = BlockDependencies()
+        codes = [
+            self._judge_alone(item, encoded, dependencies)
+            for item, encoded in zip(transactions, prepared.block.transactions, strict=True)
+        ]
+        _mark_repeated(transactions, codes)
+        self._require_defined_collections(transactions)
+        updates = BlockUpdates()
+        covered, config = self._apply(prepared, codes, updates)
+        verdict = BlockVerdict(
+            self.height,
+            prepared.header_hash,
+            tuple(codes),
+            tuple(item.transaction_id for item in transactions),
+            self._commit_hash(codes, updates),
+        )
+        return JudgedBlock(verdict, prepared, updates, frozenset(covered), config)
+
+    def _judge_alone(self, item: Transaction, encoded: bytes, dependencies: BlockDependencies) -> Code:
+        """Everything that needs no other transaction of the block but for key-level policies."""
+        try:
+            item.raise_problem(Stage.HEADER)
+            if item.channel != self.channel:
+                raise LedgerHalted("a transaction of another channel", reason="channel")
+            self._check_creator(item)
+            item.raise_problem(Stage.STRUCTURE)
+            if item.header_type == common_pb2.CONFIG:
+                return Code.VALID
+            if item.indexed_id in self.transaction_ids:
+                raise Invalid(Code.DUPLICATE_TXID)
+            item.raise_problem(Stage.CONTENT)
+        except Invalid as invalid:
+            _note_unjudged(encoded, dependencies)
+            return invalid.code
+        return check_endorsement(item, self.state, self._definitions, self.config.msps, dependencies)
+
+    def _check_creator(self, item: Transaction) -> None:
+        msps = self.config.msps
+        try:
+            if item.creator is None:
+                raise IdentityInvalid("no creator")
+            identity = msps.deserialize(item.creator.identity)
+            msps.validate(identity)
+        except IdentityInvalid as error:
+            raise Invalid(Code.BAD_CREATOR_SIGNATURE) from error
+        if not is_genuine(item.creator, identity):
+            raise Invalid(Code.BAD_CREATOR_SIGNATURE)
+
+    def _apply(
+        self, prepared: PreparedBlock, codes: list[Code], updates: BlockUpdates
+    ) -> tuple[set[int], ChannelConfig | None]:
+        """The sequential pass: (covered transactions, the new configuration if the block brings one)."""
         config = None
-        for item in parsed:
-            if item.code is not Code.VALID:
+        covered = set()
+        for index, item in enumerate(prepared.transactions):
+            if codes[index] is not Code.VALID:
                 continue
-            version = Version(block.number, item.index)
-            if item.endorsed is not None:
-                item.code = check_reads(item.endorsed.namespaces, self.state, updates)
-                if item.code is Code.VALID:
-                    updates.add(item.endorsed.namespaces, version, self.state)
-            elif item.config_data:
-                config = self._load_config(item.config_data, block)
-                updates.set_public("", CONFIG_KEY, item.config_data, version)
+            version = Version(self.height, index)
+            if item.config_data:
+                config = self._load_config(item.config_data, prepared)
+                keep = self.state.keeps("")
+                updates.set_public("", CONFIG_KEY, item.config_data, version, keep=keep)
+                continue
+            codes[index] = check_reads(item.namespaces, self.state, updates)
+            if codes[index] is Code.VALID:
+                for observer in self.observers:
+                    if observer.valid(item, self.state, updates):
+                        covered.add(index)
+                updates.add(item.namespaces, version, self.state)
+        return covered, config
+
+    def _load_config(self, data: bytes, prepared: PreparedBlock) -> ChannelConfig:
+        if not prepared.is_config:
+            raise LedgerHalted("a configuration among other transactions", reason="config")
+        config = load_config(verify_config_update(data, channel=self.channel, current=self.config))
+        check_compatible(self.config, config)
         return config
 
-    def _load_config(self, data: bytes, block: Block) -> ChannelConfig:
-        if not is_config_block(block):
-            raise LedgerHalted("a configuration among other transactions", reason="config", block_number=block.number)
-        return load_config(verify_config_update(data, channel=self.channel, current=self.config))
-
-    def _require_defined_collections(self, parsed: list[Parsed]) -> None:
+    def _require_defined_collections(self, transactions: tuple[Transaction, ...]) -> None:
         """A hashed write to a collection that is not defined halts a peer, be the transaction valid or not."""
-        for item in parsed:
-            for space in item.endorsed.namespaces if item.endorsed is not None else ():
+        for item in transactions:
+            for space in item.namespaces:
                 for hashed in space.hashed:
-                    writes = hashed.rwset.hashed_writes or hashed.rwset.metadata_writes
-                    if writes and not is_defined_collection(
-                        space.namespace, hashed.collection, self.state, self.config
+                    if hashed.writes_anything and not self._definitions.is_defined_collection(
+                        space.namespace, hashed.collection
                     ):
                         raise LedgerHalted("a write to a collection that is not defined", reason="collection")
 
-    def _commit_hash(self, codes: tuple[Code, ...], updates: BlockUpdates) -> bytes | None:
-        if self.last_commit_hash is None or updates.incomplete:
+    def _commit_hash(self, codes: list[Code], updates: BlockUpdates) -> bytes | None:
+        if not self.commit_hashes or self.last_commit_hash is None:
             return None
         return updates.commit_hash(bytes(codes), self.last_commit_hash)
 
-    def _commit(
-        self,
-        block: Block,
-        parsed: list[Parsed],
-        updates: BlockUpdates,
-        config: ChannelConfig | None,
-        commit_hash: bytes | None,
-    ) -> None:
-        self._plan_expiry(block.number, updates)
-        updates.commit(self.state)
-        self._expire(block.number, updates)
-        self.transaction_ids.update(item.indexed_id for item in parsed)
-        self.config = config or self.config
-        self.height, self.last_hash = block.number + 1, block.header_hash
-        self.last_commit_hash = commit_hash
-
     def _plan_expiry(self, number: int, updates: BlockUpdates) -> None:
         for space, keys in updates.by_space.items():
-            if space[1] and (lifetime := block_to_live(space[0], space[1], self.state)):
+            if space[1] and (lifetime := self._definitions.block_to_live(*space)):
                 for key, update in keys.items():
                     if update.entry is not None:
-                        self._expiry.setdefault(number + lifetime + 1, []).append((space, key, update.version))
+                        self.expiry.setdefault(number + lifetime + 1, []).append((space, key, update.version))
 
     def _expire(self, number: int, updates: BlockUpdates) -> None:
         """Hashed keys whose time is over go after this block's validation, unless written again since."""
-        for space, key, version in self._expiry.pop(number, []):
+        for space, key, version in self.expiry.pop(number, []):
             entry = self.state.get(space, key)
             if entry is not None and entry.version.block == version.block and updates.get(space, key) is None:
                 self.state.delete(space, key)
 
 
-def start(genesis: bytes) -> tuple[Judge, BlockVerdict]:
+def start(
+    genesis: bytes,
+    *,
+    state: State | None = None,
+    transaction_ids: TransactionIds | None = None,
+    observers: tuple[Observer, ...] = (),
+    commit_hashes: bool = True,
+) -> tuple[Judge, BlockVerdict]:
     """From block 0, the trust root: whoever starts here must know its hash. Raises: LedgerHalted."""
     try:
-        block = parse_block(genesis)
-    except MalformedInput as error:
-        raise LedgerHalted("does not decode", reason="data", block_number=0) from error
-    verify_link(block, number=0, previous_hash=b"")
-    if not is_config_block(block):
-        raise LedgerHalted("the first block is no config block", reason="config", block_number=0)
-    channel, data, indexed_id = _genesis_payload(block)
-    judge = Judge(channel, load_config_block_payload(data), 1, block.header_hash)
+        prepared = prepare_blocks([genesis], SignatureChecker())[0]
+        channel = prepared.transactions[0].channel if prepared.transactions else ""
+        verify_link(prepared, channel=channel, number=0, previous_hash=b"")
+        if not prepared.is_config:
+            raise LedgerHalted("the first block is no config block", reason="config")
+        item = prepared.transactions[0]
+        data = _genesis_data(prepared.block.transactions[0])
+        judge = Judge(
+            channel=channel,
+            config=load_config_block_payload(data),
+            config_block=0,
+            height=1,
+            last_hash=prepared.header_hash,
+            state=state or State(KEPT_NAMESPACES),
+            transaction_ids=transaction_ids or TransactionIds(),
+            observers=observers,
+            commit_hashes=commit_hashes,
+        )
+    except LedgerHalted as halted:
+        raise LedgerHalted(halted.message, reason=halted.reason, block_number=0) from halted
     updates = BlockUpdates()
-    updates.set_public("", CONFIG_KEY, data, Version(0, 0))
+    updates.set_public("", CONFIG_KEY, data, Version(0, 0), keep=judge.state.keeps(""))
     updates.commit(judge.state)
-    judge.transaction_ids.add(indexed_id)
-    return judge, BlockVerdict(0, block.header_hash, (Code.VALID,), ("",), None)
+    judge.transaction_ids.add(item.indexed_id, Position(0, 0, Code.VALID, covered=False))
+    return judge, BlockVerdict(0, prepared.header_hash, (Code.VALID,), (item.transaction_id,), None)
 
 
-def _genesis_payload(block: Block) -> tuple[str, bytes, str]:
-    """(channel, config envelope, id under which the transaction is filed)."""
-    envelope = common_pb2.Envelope.FromString(block.transactions[0])
-    payload = common_pb2.Payload.FromString(envelope.payload)
-    header = common_pb2.ChannelHeader.FromString(payload.header.channel_header)
-    signature = common_pb2.SignatureHeader.FromString(payload.header.signature_header)
-    indexed = header.tx_id or compute_transaction_id(signature.nonce, signature.creator)
-    return header.channel_id, payload.data, indexed
+def _genesis_data(encoded: bytes) -> bytes:
+    """The serialised ConfigEnvelope. Nobody signed it: the first block has no creator."""
+    try:
+        envelope = decode_message(common_pb2.Envelope(), encoded, "envelope")
+        data: bytes = decode_message(common_pb2.Payload(), envelope.payload, "payload").data
+    except MalformedInput as error:
+        raise LedgerHalted("the first block does not decode", reason="data") from error
+    return data
 
 
 def _note_unjudged(encoded: bytes, dependencies: BlockDependencies) -> None:
@@ -206,14 +304,14 @@ def _note_unjudged(encoded: bytes, dependencies: BlockDependencies) -> None:
     if namespaces is None:
         dependencies.opaque = True
     else:
-        dependencies.note(namespaces, set(), set())
+        dependencies.note(namespaces, judged=set(), passed=set())
 
 
-def _mark_repeated(parsed: list[Parsed]) -> None:
+def _mark_repeated(transactions: tuple[Transaction, ...], codes: list[Code]) -> None:
     """The second and later valid transaction of one id in a block."""
     seen: set[str] = set()
-    for item in parsed:
-        if item.code is Code.VALID and item.transaction_id:
+    for index, item in enumerate(transactions):
+        if codes[index] is Code.VALID and item.transaction_id:
             if item.transaction_id in seen:
-                item.code = Code.DUPLICATE_TXID
+                codes[index] = Code.DUPLICATE_TXID
             seen.add(item.transaction_id)

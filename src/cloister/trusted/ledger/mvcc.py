@@ -16,7 +16,7 @@ from cloister.fabric.transaction import Version
 
 from .codes import Code
 from .errors import LedgerHalted
-from .state import Space, State
+from .state import Entry, Space, State
 from .transaction import NamespaceSet
 from .updates import BlockUpdates
 
@@ -24,11 +24,11 @@ from .updates import BlockUpdates
 def check_reads(namespaces: tuple[NamespaceSet, ...], state: State, updates: BlockUpdates) -> Code:
     """VALID, MVCC_READ_CONFLICT or PHANTOM_READ_CONFLICT; the first failure in Fabric's order decides."""
     for item in namespaces:
-        space = (item.namespace, "")
-        for read in item.public.reads:
+        space, public = (item.namespace, ""), item.public
+        for read in public.reads:
             if not _read_holds(space, read.key.encode(), read, state, updates):
                 return Code.MVCC_READ_CONFLICT
-        for query in item.public.range_queries_info:
+        for query in public.range_queries_info:
             if not _range_holds(space, query, state, updates):
                 return Code.PHANTOM_READ_CONFLICT
         for hashed in item.hashed:
@@ -69,15 +69,30 @@ def _range_holds(space: Space, query: Any, state: State, updates: BlockUpdates) 
 
 def _merged(space: Space, query: Any, state: State, updates: BlockUpdates) -> Iterator[tuple[bytes, Version]]:
     """Keys and versions of the range, committed state and this block's updates together."""
-    start, end, inclusive = query.start_key.encode(), query.end_key.encode(), not query.itr_exhausted
-    merged = {key: entry.version for key, entry in state.range(space, start, end, inclusive=inclusive)}
-    for key, update in updates.by_space.get(space, {}).items():
-        if key < start or (end and (key > end or (key == end and not inclusive))):
-            continue
+    start, end = query.start_key.encode(), query.end_key.encode()
+    for key, entry in merged_range(space, start, end, state, updates, inclusive=not query.itr_exhausted):
+        yield key, entry.version
+
+
+def merged_range(
+    space: Space, start: bytes, end: bytes, state: State, updates: BlockUpdates, *, inclusive: bool
+) -> Iterator[tuple[bytes, Entry]]:
+    """Keys from `start` to `end` (empty: all) after this block's transactions so far, in order."""
+    changed = {
+        key: update
+        for key, update in updates.by_space.get(space, {}).items()
+        if key >= start and (not end or key < end or (inclusive and key == end))
+    }
+    committed = state.range(space, start, end, inclusive=inclusive)
+    if not changed:
+        yield from committed
+        return
+    merged = dict(committed)
+    for key, update in changed.items():
         if update.entry is None:
             merged.pop(key, None)
         else:
-            merged[key] = update.version
+            merged[key] = update.entry
     yield from sorted(merged.items())
 
 

@@ -16,19 +16,25 @@ from cloister.fabric.decoding import decode_message
 
 from .errors import IdentityInvalid, LedgerHalted
 from .msp import Identity, MspManager
+from .signatures import verify_signature
 
 SIGNATURE, IMPLICIT_META = 1, 3
 _ANY, _ALL, _MAJORITY = 0, 1, 2
 MAX_DEPTH = 100
 
 
-@dataclass(frozen=True, slots=True)
+MAX_REMEMBERED = 1024
+"""Sets of identities that one policy remembers its answer for."""
+
+
+@dataclass(slots=True)
 class SignedItem:
-    """A claim that a serialised identity signed some bytes."""
+    """A claim that a serialised identity signed some bytes. `genuine` is None until somebody has looked."""
 
     identity: bytes
     message: bytes
     signature: bytes
+    genuine: bool | None = None
 
 
 class Policy(Protocol):
@@ -48,10 +54,37 @@ def valid_signers(items: Sequence[SignedItem], msps: MspManager) -> list[Identit
             identity = msps.deserialize(item.identity)
         except IdentityInvalid:
             continue
-        if identity.key not in seen and identity.verify(item.message, item.signature):
+        if identity.key not in seen and is_genuine(item, identity):
             seen.add(identity.key)
             accepted.append(identity)
     return accepted
+
+
+def is_genuine(item: SignedItem, identity: Identity) -> bool:
+    """Whether the identity, deserialised from the item's, signed its message."""
+    if item.genuine is None:
+        item.genuine = verify_signature(identity.certificate.public_key, item.message, item.signature)
+    return item.genuine
+
+
+class RememberingPolicy:
+    """A policy that answers the same question once: endorsers and configurations repeat themselves."""
+
+    __slots__ = ("_known", "_policy")
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._known: dict[tuple[Identity, ...], bool] = {}
+
+    def evaluate(self, identities: Sequence[Identity]) -> bool:
+        """As the policy itself. Identities are compared as objects; a configuration makes each of them once."""
+        key = tuple(identities)
+        answer = self._known.get(key)
+        if answer is None:
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            answer = self._known[key] = self._policy.evaluate(identities)
+        return answer
 
 
 @dataclass(frozen=True, slots=True)

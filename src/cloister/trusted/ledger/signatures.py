@@ -1,16 +1,21 @@
-"""ECDSA signatures as Fabric's BCCSP reads them.
+"""Signatures as Fabric's BCCSP reads them.
 
-Go's asn1.Unmarshal takes SEQUENCE { r, s } and forgives bytes after it and elements after s; other libraries do not, so
-it is taken apart here and put together again strictly. r, s > 0, s at most half the order.
-Source: Fabric 2.5.9 bccsp/utils/ecdsa.go, bccsp/sw/ecdsa.go; Go encoding/asn1 (parseBigInt, parseTagAndLength).
+ECDSA: Go's asn1.Unmarshal takes SEQUENCE { r, s } and forgives bytes after it and elements after s; other libraries do
+not, so it is taken apart here and put together again strictly. r, s > 0, s at most half the order. Ed25519 (Fabric 3.1)
+is over the message itself. RSA keys cannot sign in Fabric.
+Source: Fabric 2.5.9 bccsp/utils/ecdsa.go, bccsp/sw/ecdsa.go; Go encoding/asn1; Fabric 3.1.5 msp/identities.go.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from cloister.fabric.der import INTEGER, SEQUENCE, read_element, read_integer
 
 _ORDERS = {
     "secp224r1": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFF16A2E0B8F03E13DD29455C5C2A3D,
@@ -23,58 +28,69 @@ _ORDERS = {
     ),
 }
 """Group orders, SEC 2 v2."""
-_SEQUENCE, _INTEGER = 0x30, 0x02
+_HALF_ORDERS = {name: order // 2 for name, order in _ORDERS.items()}
+_SHA256 = ec.ECDSA(hashes.SHA256())
 
 
-def verify_ecdsa(key: ec.EllipticCurvePublicKey, message: bytes, signature: bytes) -> bool:
-    """True if the signature over SHA-256(message) would be accepted by a peer. Never raises."""
-    parsed = _parse(signature)
-    order = _ORDERS.get(key.curve.name)
-    if parsed is None or order is None:
-        return False
-    r, s = parsed
-    if r <= 0 or s <= 0 or s > order // 2:
-        return False
+def verify_signature(key: Any, message: bytes, signature: bytes) -> bool:
+    """True if a peer would accept the signature under a certificate's public key. Never raises."""
     try:
-        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            strict = _strict_signature(signature, key.curve.name)
+            if strict is None:
+                return False
+            key.verify(strict, message, _SHA256)
+            return True
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, message)
+            return True
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):
         return False
-    return True
+    return False
+
+
+def to_low_s(signature: bytes, curve: str) -> bytes | None:
+    """An ECDSA signature with s in the lower half, as Fabric rewrites those of certificates; None if it is none."""
+    parsed, order = _parse(signature), _ORDERS.get(curve)
+    if parsed is None or order is None:
+        return None
+    r, s = parsed
+    if r <= 0 or not 0 < s < order:
+        return None
+    return encode_dss_signature(r, min(s, order - s))
+
+
+def _strict_signature(signature: bytes, curve: str) -> bytes | None:
+    """The one DER encoding of what Go reads out of a signature; None if it reads nothing or refuses it."""
+    half = _HALF_ORDERS.get(curve)
+    if half is None:
+        return None
+    if _has_plain_layout(signature):  # nearly always: then the library, stricter than Go, sees to the rest
+        return signature if int.from_bytes(signature[6 + signature[3] :], "big") <= half else None
+    parsed = _parse(signature)
+    if parsed is None:
+        return None
+    r, s = parsed
+    return encode_dss_signature(r, s) if r > 0 and 0 < s <= half else None
+
+
+def _has_plain_layout(signature: bytes) -> bool:
+    """30 length 02 length r 02 length s, with short lengths that fit together and nothing else around."""
+    length = len(signature)
+    if not 8 <= length < 130 or signature[0] != SEQUENCE or signature[1] != length - 2 or signature[2] != INTEGER:
+        return False
+    second = 4 + signature[3]
+    return second + 2 < length and signature[second] == INTEGER and signature[second + 1] == length - second - 2
 
 
 def _parse(signature: bytes) -> tuple[int, int] | None:
-    outer = _element(signature, 0, _SEQUENCE)
+    outer = read_element(signature, 0, SEQUENCE)
     if outer is None:
         return None
     body = signature[outer[0] : outer[1]]
-    first = _element(body, 0, _INTEGER)
-    second = _element(body, first[1], _INTEGER) if first else None
+    first = read_element(body, 0, INTEGER)
+    second = read_element(body, first[1], INTEGER) if first else None
     if first is None or second is None:
         return None
-    r, s = _integer(body[first[0] : first[1]]), _integer(body[second[0] : second[1]])
+    r, s = read_integer(body[first[0] : first[1]]), read_integer(body[second[0] : second[1]])
     return None if r is None or s is None else (r, s)
-
-
-def _element(data: bytes, offset: int, tag: int) -> tuple[int, int] | None:
-    """(start, end) of the content of the element at `offset`, which must have this tag and minimal length."""
-    if offset + 2 > len(data) or data[offset] != tag:
-        return None
-    length, start = data[offset + 1], offset + 2
-    if length & 0x80:
-        count = length & 0x7F
-        encoded = data[start : start + count]
-        if not 1 <= count <= 4 or len(encoded) < count or encoded[0] == 0:
-            return None
-        length, start = int.from_bytes(encoded, "big"), start + count
-        if length < 0x80:
-            return None
-    return (start, start + length) if start + length <= len(data) else None
-
-
-def _integer(content: bytes) -> int | None:
-    if not content:
-        return None
-    minimal = len(content) == 1 or not (
-        (content[0] == 0 and content[1] < 0x80) or (content[0] == 0xFF and content[1] >= 0x80)
-    )
-    return int.from_bytes(content, "big", signed=True) if minimal else None

@@ -1,89 +1,95 @@
 """The state of a channel as the judge keeps it: versions and hashes, not values.
 
 Per namespace and collection, a key (public: UTF-8 bytes of its name; hashed: its hash) maps to its value's SHA-256, its
-version and its metadata. Values are kept where the judge itself needs them: `_lifecycle` and legacy `lscc`.
-Memory: about 300 bytes per key beside the key itself (a slotted object, a tuple, two hashes).
+version and its metadata. Values are kept only where the judge itself needs them: lifecycle, registry. The block's
+transactions read the state before the block; it is written once a whole block has been judged.
 """
 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left, insort
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sortedcontainers import SortedList
 
 from cloister.fabric.transaction import Version
 
-KEPT_NAMESPACES = frozenset({"_lifecycle", "lscc"})
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A key's current value (as hash; in clear only where kept), version and metadata entries."""
-
-    value_hash: bytes
-    version: Version
-    metadata: tuple[tuple[str, bytes], ...] = ()
-    value: bytes | None = None
-
-
+Metadata = tuple[tuple[str, bytes], ...]
 Space = tuple[str, str]
 """(namespace, collection); collection "" is public state."""
 
 
-@dataclass
+class Entry(NamedTuple):
+    """A key's current value (as 32-byte hash; in clear only where kept), version and metadata entries."""
+
+    value_hash: bytes
+    version: Version
+    metadata: Metadata = ()
+    value: bytes | None = None
+
+
 class _Keys:
-    entries: dict[bytes, Entry] = field(default_factory=dict)
-    ordered: list[bytes] = field(default_factory=list)
+    """The keys of one space. Their order is needed for ranges."""
+
+    __slots__ = ("entries", "ordered")
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, Entry] = {}
+        self.ordered: Any = SortedList()
 
 
 class State:
-    """All namespaces. Written block by block, after a whole block has been judged."""
+    """All namespaces. `kept`: those whose public values are kept in clear; None: all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: frozenset[str] | None = frozenset()) -> None:
+        self._kept = kept
         self._spaces: dict[Space, _Keys] = {}
+
+    def keeps(self, namespace: str) -> bool:
+        """Whether the namespace's public values are kept in clear."""
+        return self._kept is None or namespace in self._kept
 
     def get(self, space: Space, key: bytes) -> Entry | None:
         """A key's entry, None if absent."""
         keys = self._spaces.get(space)
-        return keys.entries.get(key) if keys else None
+        return keys.entries.get(key) if keys is not None else None
 
     def metadata(self, space: Space, key: bytes, name: str) -> bytes:
         """One metadata entry's value, b"" if there is none."""
         entry = self.get(space, key)
-        return dict(entry.metadata).get(name, b"") if entry else b""
+        return dict(entry.metadata).get(name, b"") if entry is not None and entry.metadata else b""
 
     def value(self, namespace: str, key: str) -> bytes | None:
         """A kept value, None if absent."""
         entry = self.get((namespace, ""), key.encode())
-        return entry.value if entry else None
+        return entry.value if entry is not None else None
 
     def put(self, space: Space, key: bytes, entry: Entry) -> None:
         """Set a key."""
-        keys = self._spaces.setdefault(space, _Keys())
+        keys = self._spaces.get(space)
+        if keys is None:
+            keys = self._spaces[space] = _Keys()
         if key not in keys.entries:
-            insort(keys.ordered, key)
+            keys.ordered.add(key)
         keys.entries[key] = entry
 
     def delete(self, space: Space, key: bytes) -> None:
         """Remove a key, if it is there."""
         keys = self._spaces.get(space)
-        if keys and keys.entries.pop(key, None) is not None:
-            del keys.ordered[bisect_left(keys.ordered, key)]
+        if keys is not None and keys.entries.pop(key, None) is not None:
+            keys.ordered.remove(key)
 
     def range(self, space: Space, start: bytes, end: bytes, *, inclusive: bool) -> Iterator[tuple[bytes, Entry]]:
-        """Keys from `start` on, to `end` (exclusive or inclusive); an empty end: all."""
+        """Keys from `start` on, to `end` (exclusive or inclusive), in order; an empty end: all."""
         keys = self._spaces.get(space)
         if keys is None:
             return
-        for position in range(bisect_left(keys.ordered, start), len(keys.ordered)):
-            key = keys.ordered[position]
-            if end and (key > end or (key == end and not inclusive)):
-                return
+        for key in keys.ordered.irange(start, end or None, (True, inclusive)):
             yield key, keys.entries[key]
 
     def spaces(self) -> list[Space]:
-        """All (namespace, collection), sorted."""
+        """All (namespace, collection) that hold keys, sorted."""
         return sorted(space for space, keys in self._spaces.items() if keys.entries)
 
     def fingerprint(self) -> bytes:
@@ -92,7 +98,7 @@ class State:
         for space in self.spaces():
             digest.update(repr(space).encode())
             for key, entry in self.range(space, b"", b"", inclusive=True):
-                parts = (key, entry.value_hash, repr(entry.version).encode(), repr(entry.metadata).encode())
+                parts = (key, entry.value_hash, repr(tuple(entry.version)).encode(), repr(entry.metadata).encode())
                 for part in parts:
                     digest.update(len(part).to_bytes(8, "big") + part)
         return digest.digest()

@@ -1,14 +1,16 @@
-"""One envelope of a block, taken apart in Fabric's order of checks (facts: core/common/validation/msgvalidation.go,
-core/committer/txvalidator/v20/validator.go and plugindispatcher/dispatcher.go of 2.5.9).
+"""One envelope of a block, taken apart in Fabric's order of checks. No configuration, no state: bytes in, facts out.
 
-Numbers in comments are the steps of that order. What depends on state or history is done elsewhere: `endorsement.py`,
-`judge.py`.
+Numbers in comments are the steps of that order (facts: Fabric 2.5.9 core/common/validation/msgvalidation.go,
+core/committer/txvalidator/v20/validator.go and plugindispatcher/dispatcher.go). What depends on the configuration (4),
+on history (6) or on state (7, 9) comes between these steps, in judge.py and endorsement.py: so the first problem found
+is kept together with the stage at which it counts.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any
 
 from fabric_protos.common import common_pb2
@@ -21,22 +23,34 @@ from cloister.fabric.decoding import decode_message
 from cloister.fabric.proposal import compute_transaction_id
 
 from .codes import Code, Invalid
-from .errors import IdentityInvalid, LedgerHalted
-from .msp import MspManager
+from .errors import LedgerHalted
 from .policies import SignedItem
 
 _CONFIG, _CONFIG_UPDATE, _ENDORSER = common_pb2.CONFIG, common_pb2.CONFIG_UPDATE, common_pb2.ENDORSER_TRANSACTION
 
 
-@dataclass(frozen=True)
+class Stage(IntEnum):
+    """Where in the order of checks a problem counts: before the creator is looked at, before history is, after."""
+
+    HEADER = 1
+    STRUCTURE = 2
+    CONTENT = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Hashed:
-    """One collection's hashed reads and writes."""
+    """One collection's hashed reads and writes, as generated message."""
 
     collection: str
     rwset: Any
 
+    @property
+    def writes_anything(self) -> bool:
+        """Hashed writes or metadata writes."""
+        return bool(self.rwset.hashed_writes or self.rwset.metadata_writes)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class NamespaceSet:
     """One namespace's part of the read/write set, as generated messages."""
 
@@ -50,105 +64,67 @@ class NamespaceSet:
         return bool(
             self.public.writes
             or self.public.metadata_writes
-            or any(item.rwset.hashed_writes or item.rwset.metadata_writes for item in self.hashed)
+            or (self.hashed and any(item.writes_anything for item in self.hashed))
         )
 
 
-@dataclass
-class Endorsed:
-    """An endorser transaction that has passed the structural checks."""
-
-    chaincode: str
-    namespaces: tuple[NamespaceSet, ...]
-    endorsements: tuple[SignedItem, ...]
-
-
-@dataclass
-class Parsed:
-    """What is known of one envelope; `code` is set as soon as it is settled before state is asked."""
+@dataclass(slots=True)
+class Transaction:
+    """What is known of one envelope. What comes after the first problem has not been looked at."""
 
     index: int
+    well_formed: bool = False
+    """Payload and signature present, and the one encoding: so that transactions cannot be cut differently."""
     header_type: int = -1
+    channel: str = ""
     transaction_id: str = ""
-    indexed_id: str = ""
-    """Under which id the block index files it: computed where the header has none, "" for the undecodable."""
-    config_data: bytes = b""
+    computed_id: str = ""
+    """What the id should be; "" if the headers do not decode."""
     extension: bytes = b""
+    timestamp: tuple[int, int] = (0, 0)
+    """Seconds and nanoseconds; the client's claim."""
+    creator: SignedItem | None = None
+    config_data: bytes = b""
+    payload: Any = None
+    """The `common.Payload` of an endorser transaction."""
+    endorsed: Any = None
+    """Its `protos.ChaincodeActionPayload`."""
+    response: Any = None
+    """Its `protos.ProposalResponsePayload`."""
     action: Any = None
-    endorsed: Endorsed | None = None
-    code: Code = Code.VALID
+    """Its `protos.ChaincodeAction`."""
+    action_header: bytes = b""
+    chaincode: str = ""
+    namespaces: tuple[NamespaceSet, ...] = ()
+    endorsements: list[SignedItem] = field(default_factory=list)
+    problem: Invalid | LedgerHalted | None = None
+    problem_stage: Stage = Stage.CONTENT
+
+    @property
+    def indexed_id(self) -> str:
+        """Under which id the block index files it: computed where the header has none, "" for the undecodable."""
+        return self.transaction_id or self.computed_id
+
+    def raise_problem(self, stage: Stage) -> None:
+        """Raises: the problem of this stage, if there is one: Invalid, or LedgerHalted where a peer has no verdict."""
+        if self.problem is not None and self.problem_stage is stage:
+            raise self.problem
 
 
-def parse_transaction(encoded: bytes, index: int, *, channel: str, msps: MspManager) -> Parsed:
-    """Steps 1 to 5. Raises: LedgerHalted where a peer has no verdict."""
-    parsed = Parsed(index)
+def parse_transaction(encoded: bytes, index: int) -> Transaction:
+    """Steps 1 to 3, 5, and those parts of 7 that need no state. Never raises."""
+    found = Transaction(index)
     try:
-        _parse(parsed, encoded, channel, msps)
-    except Invalid as invalid:
-        parsed.code = invalid.code
-    return parsed
-
-
-def _parse(parsed: Parsed, encoded: bytes, channel: str, msps: MspManager) -> None:
-    envelope = _decode(common_pb2.Envelope(), encoded, Code.INVALID_OTHER_REASON)  # 1
-    payload = _decode(common_pb2.Payload(), envelope.payload, Code.BAD_PAYLOAD)  # 2
-    if not payload.HasField("header"):
-        raise LedgerHalted("a payload without header", reason="header")
-    header = _decode(common_pb2.ChannelHeader(), payload.header.channel_header, Code.BAD_COMMON_HEADER)  # 3
-    signature_header = _decode(common_pb2.SignatureHeader(), payload.header.signature_header, Code.BAD_COMMON_HEADER)
-    parsed.header_type, parsed.transaction_id = header.type, header.tx_id
-    parsed.indexed_id = header.tx_id or compute_transaction_id(signature_header.nonce, signature_header.creator)
-    if header.type not in (_CONFIG, _CONFIG_UPDATE, _ENDORSER) or header.epoch != 0:
-        raise Invalid(Code.BAD_COMMON_HEADER)
-    if not signature_header.nonce or not signature_header.creator:
-        raise Invalid(Code.BAD_COMMON_HEADER)
-    if header.channel_id != channel:
-        raise LedgerHalted("a transaction of another channel", reason="channel")
-    _check_creator(signature_header.creator, envelope.payload, envelope.signature, msps)  # 4
-    if header.type == _CONFIG_UPDATE:  # 5
-        raise Invalid(Code.UNSUPPORTED_TX_PAYLOAD)
-    if header.type == _CONFIG:
-        if not payload.data:
-            raise Invalid(Code.INVALID_CONFIG_TRANSACTION)
-        parsed.config_data = payload.data
-        return
-    if header.tx_id != compute_transaction_id(signature_header.nonce, signature_header.creator):
-        raise Invalid(Code.BAD_PROPOSAL_TXID)
-    parsed.extension, parsed.action = header.extension, _check_structure(payload)
-
-
-def dispatch(parsed: Parsed) -> Endorsed:
-    """Step 7, as far as it needs no state: names, response payload, read/write set. Raises: Invalid."""
-    extension = _decode(proposal_pb2.ChaincodeHeaderExtension(), parsed.extension, Code.BAD_HEADER_EXTENSION)
-    if parsed.action is None:
-        raise Invalid(Code.BAD_RESPONSE_PAYLOAD)
-    endorsed = parsed.action.action
-    response_bytes = endorsed.proposal_response_payload
-    if not response_bytes:
-        raise Invalid(Code.BAD_RESPONSE_PAYLOAD)
-    response = _decode(proposal_response_pb2.ProposalResponsePayload(), response_bytes, Code.BAD_RESPONSE_PAYLOAD)
-    if not response.extension:
-        raise Invalid(Code.BAD_RESPONSE_PAYLOAD)
-    action = _decode(proposal_pb2.ChaincodeAction(), response.extension, Code.BAD_RESPONSE_PAYLOAD)
-    namespaces = _parse_rwset(action.results)
-    if not extension.HasField("chaincode_id") or not action.HasField("chaincode_id"):
-        raise Invalid(Code.INVALID_OTHER_REASON)
-    name = extension.chaincode_id.name
-    if not name or name != action.chaincode_id.name or not action.chaincode_id.version:
-        raise Invalid(Code.INVALID_CHAINCODE)
-    if action.events:
-        event = _decode(chaincode_event_pb2.ChaincodeEvent(), action.events, Code.INVALID_OTHER_REASON)
-        if event.chaincode_id != name:
-            raise Invalid(Code.INVALID_OTHER_REASON)
-    if len({item.namespace for item in namespaces}) != len(namespaces):
-        raise Invalid(Code.ILLEGAL_WRITESET)
-    return Endorsed(
-        chaincode=name,
-        namespaces=namespaces,
-        endorsements=tuple(
-            SignedItem(item.endorser, response_bytes + item.endorser, item.signature) for item in endorsed.endorsements
-        ),
-    )
+        found.problem_stage = Stage.HEADER
+        payload = _parse_headers(found, encoded)
+        found.problem_stage = Stage.STRUCTURE
+        _parse_body(found, payload)
+        found.problem_stage = Stage.CONTENT
+        if found.endorsed is not None:
+            _parse_content(found)
+    except (Invalid, LedgerHalted) as problem:
+        found.problem = problem
+    return found
 
 
 def extract_namespaces(encoded: bytes) -> tuple[NamespaceSet, ...] | None:
@@ -177,6 +153,91 @@ def extract_namespaces(encoded: bytes) -> tuple[NamespaceSet, ...] | None:
         return ()
 
 
+def _parse_headers(found: Transaction, encoded: bytes) -> Any:
+    envelope = _decode(common_pb2.Envelope(), encoded, Code.INVALID_OTHER_REASON)  # 1
+    found.well_formed = bool(
+        envelope.payload and envelope.signature and envelope.SerializeToString(deterministic=True) == encoded
+    )
+    payload = _decode(common_pb2.Payload(), envelope.payload, Code.BAD_PAYLOAD)  # 2
+    if not payload.HasField("header"):
+        raise LedgerHalted("a payload without header", reason="header")
+    header = _decode(common_pb2.ChannelHeader(), payload.header.channel_header, Code.BAD_COMMON_HEADER)  # 3
+    found.header_type, found.channel, found.transaction_id = header.type, header.channel_id, header.tx_id
+    found.timestamp = (header.timestamp.seconds, header.timestamp.nanos)
+    found.extension = header.extension
+    signature_header = _decode(common_pb2.SignatureHeader(), payload.header.signature_header, Code.BAD_COMMON_HEADER)
+    nonce, creator = signature_header.nonce, signature_header.creator
+    found.computed_id = compute_transaction_id(nonce, creator)
+    if header.type not in (_CONFIG, _CONFIG_UPDATE, _ENDORSER) or header.epoch != 0 or not nonce or not creator:
+        raise Invalid(Code.BAD_COMMON_HEADER)
+    found.creator = SignedItem(creator, envelope.payload, envelope.signature)
+    return payload
+
+
+def _parse_body(found: Transaction, payload: Any) -> None:
+    if found.header_type == _CONFIG_UPDATE:  # 5
+        raise Invalid(Code.UNSUPPORTED_TX_PAYLOAD)
+    if found.header_type == _CONFIG:
+        if not payload.data:
+            raise Invalid(Code.INVALID_CONFIG_TRANSACTION)
+        found.config_data = payload.data
+        return
+    if found.transaction_id != found.computed_id:
+        raise Invalid(Code.BAD_PROPOSAL_TXID)
+    found.payload = payload
+    _parse_structure(found, payload)
+
+
+def _parse_structure(found: Transaction, payload: Any) -> None:
+    code = Code.INVALID_ENDORSER_TRANSACTION
+    if not payload.data:
+        raise Invalid(code)
+    transaction = _decode(transaction_pb2.Transaction(), payload.data, code)
+    if len(transaction.actions) != 1:
+        raise Invalid(code)
+    action = transaction.actions[0]
+    if action.header != payload.header.signature_header:  # else it has been checked already
+        header = _decode(common_pb2.SignatureHeader(), action.header, code)
+        if not header.nonce or not header.creator:
+            raise Invalid(code)
+    endorsed = _decode(transaction_pb2.ChaincodeActionPayload(), action.payload, code)
+    if not endorsed.HasField("action"):
+        raise LedgerHalted("a chaincode action payload without action", reason="action")
+    response = _decode(proposal_response_pb2.ProposalResponsePayload(), endorsed.action.proposal_response_payload, code)
+    if not endorsed.chaincode_proposal_payload:
+        raise Invalid(code)
+    hashed = payload.header.channel_header + action.header + endorsed.chaincode_proposal_payload
+    if hashlib.sha256(hashed).digest() != response.proposal_hash:
+        raise Invalid(code)
+    found.endorsed, found.response, found.action_header = endorsed, response, action.header
+
+
+def _parse_content(found: Transaction) -> None:
+    """Step 7, as far as it needs no state: names, response payload, read/write set."""
+    extension = _decode(proposal_pb2.ChaincodeHeaderExtension(), found.extension, Code.BAD_HEADER_EXTENSION)
+    endorsed, response = found.endorsed.action, found.response
+    if not endorsed.proposal_response_payload or not response.extension:
+        raise Invalid(Code.BAD_RESPONSE_PAYLOAD)
+    action = _decode(proposal_pb2.ChaincodeAction(), response.extension, Code.BAD_RESPONSE_PAYLOAD)
+    namespaces = _parse_rwset(action.results)
+    if not extension.HasField("chaincode_id") or not action.HasField("chaincode_id"):
+        raise Invalid(Code.INVALID_OTHER_REASON)
+    name = extension.chaincode_id.name
+    if not name or name != action.chaincode_id.name or not action.chaincode_id.version:
+        raise Invalid(Code.INVALID_CHAINCODE)
+    if action.events:
+        event = _decode(chaincode_event_pb2.ChaincodeEvent(), action.events, Code.INVALID_OTHER_REASON)
+        if event.chaincode_id != name:
+            raise Invalid(Code.INVALID_OTHER_REASON)
+    if len({item.namespace for item in namespaces}) != len(namespaces):
+        raise Invalid(Code.ILLEGAL_WRITESET)
+    signed = endorsed.proposal_response_payload
+    found.endorsements = [
+        SignedItem(item.endorser, signed + item.endorser, item.signature) for item in endorsed.endorsements
+    ]
+    found.action, found.chaincode, found.namespaces = action, name, namespaces
+
+
 def _parse_rwset(results: bytes) -> tuple[NamespaceSet, ...]:
     code = Code.BAD_RWSET
     found = []
@@ -188,44 +249,6 @@ def _parse_rwset(results: bytes) -> tuple[NamespaceSet, ...]:
         )
         found.append(NamespaceSet(item.namespace, public, hashed))
     return tuple(found)
-
-
-def _check_creator(creator: bytes, payload: bytes, signature: bytes, msps: MspManager) -> None:
-    try:
-        identity = msps.deserialize(creator)
-        msps.validate(identity)
-    except IdentityInvalid as error:
-        raise Invalid(Code.BAD_CREATOR_SIGNATURE) from error
-    if not identity.verify(payload, signature):
-        raise Invalid(Code.BAD_CREATOR_SIGNATURE)
-
-
-def _check_structure(payload: Any) -> Any:
-    """The ChaincodeActionPayload, if the transaction's structure and proposal hash hold."""
-    code = Code.INVALID_ENDORSER_TRANSACTION
-    if not payload.data:
-        raise Invalid(code)
-    transaction = _decode(transaction_pb2.Transaction(), payload.data, code)
-    if len(transaction.actions) != 1:
-        raise Invalid(code)
-    action = transaction.actions[0]
-    header = _decode(common_pb2.SignatureHeader(), action.header, code)
-    if not header.nonce or not header.creator:
-        raise Invalid(code)
-    action_payload = _decode(transaction_pb2.ChaincodeActionPayload(), action.payload, code)
-    if not action_payload.HasField("action"):
-        raise LedgerHalted("a chaincode action payload without action", reason="action")
-    response = _decode(
-        proposal_response_pb2.ProposalResponsePayload(), action_payload.action.proposal_response_payload, code
-    )
-    if not action_payload.chaincode_proposal_payload:
-        raise Invalid(code)
-    expected = hashlib.sha256(
-        payload.header.channel_header + action.header + action_payload.chaincode_proposal_payload
-    ).digest()
-    if expected != response.proposal_hash:
-        raise Invalid(code)
-    return action_payload
 
 
 def _decode(message: Any, encoded: bytes, code: Code) -> Any:

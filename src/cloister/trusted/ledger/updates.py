@@ -6,55 +6,68 @@ Source: Fabric 2.5.9 core/ledger/kvledger/txmgmt/validation/{tx_ops,kv_ledger_up
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloister.fabric.transaction import Version
 
 from .errors import LedgerHalted
-from .state import KEPT_NAMESPACES, Entry, Space, State
+from .state import Entry, Metadata, Space, State
 from .transaction import NamespaceSet
 
 _UPSERT, _METADATA_UPDATE, _METADATA_DELETE, _DELETE = 1, 2, 4, 8
 _EMPTY_HASH = hashlib.sha256(b"").digest()
 
 
-@dataclass
 class _Operation:
     """Everything that one transaction does to one key. Flags add up, as upstream's 8-bit counter does."""
 
-    flags: int = 0
-    value: bytes = b""
-    metadata: tuple[tuple[str, bytes], ...] = ()
+    __slots__ = ("flags", "metadata", "value")
+
+    def __init__(self) -> None:
+        self.flags = 0
+        self.value = b""
+        self.metadata: Metadata = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
-    """A key's state after the block; `entry` None: deleted. `value`: what the commit hash takes (hashed: the hash)."""
+class Update(NamedTuple):
+    """A key's state after the block; `entry` None: deleted. `value`: what the commit hash takes (hashed: the hash).
+
+    `value` is None where it would be needed and is not kept.
+    """
 
     version: Version
     entry: Entry | None
-    value: bytes
+    value: bytes | None
 
 
-@dataclass
 class BlockUpdates:
     """Writes of the block's valid transactions so far."""
 
-    by_space: dict[Space, dict[bytes, Update]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.by_space: dict[Space, dict[bytes, Update]] = {}
 
     def get(self, space: Space, key: bytes) -> Update | None:
         """What earlier transactions of this block did to a key."""
-        return self.by_space.get(space, {}).get(key)
+        updates = self.by_space.get(space)
+        return updates.get(key) if updates is not None else None
+
+    def current(self, space: Space, key: bytes, state: State) -> Entry | None:
+        """A key's entry after the transactions so far, on top of the state before the block."""
+        update = self.get(space, key)
+        return update.entry if update is not None else state.get(space, key)
+
+    def touches(self, *namespaces: str) -> bool:
+        """Whether public state of one of these namespaces changes."""
+        return any((namespace, "") in self.by_space for namespace in namespaces)
 
     def add(self, namespaces: tuple[NamespaceSet, ...], version: Version, state: State) -> None:
         """Apply one valid transaction's writes. Raises: LedgerHalted where a peer would panic."""
         for (space, key), operation in _operations(namespaces).items():
             self._apply(space, key, operation, version, state)
 
-    def set_public(self, namespace: str, key: str, value: bytes, version: Version) -> None:
+    def set_public(self, namespace: str, key: str, value: bytes, version: Version, *, keep: bool) -> None:
         """One plain write, as the ledger makes it for a configuration."""
-        entry = Entry(hashlib.sha256(value).digest(), version)
+        entry = Entry(hashlib.sha256(value).digest(), version, (), value if keep else None)
         self.by_space.setdefault((namespace, ""), {})[key.encode()] = Update(version, entry, value)
 
     def commit(self, state: State) -> None:
@@ -66,58 +79,60 @@ class BlockUpdates:
                 else:
                     state.put(space, key, update.entry)
 
-    def commit_hash(self, filter_bytes: bytes, previous: bytes) -> bytes:
-        """The peers' commit hash of this block (core/ledger/kvledger/kv_ledger.go addBlockCommitHash)."""
-        return hashlib.sha256(_varint(len(filter_bytes)) + filter_bytes + self._encode() + previous).digest()
+    def commit_hash(self, filter_bytes: bytes, previous: bytes) -> bytes | None:
+        """The peers' commit hash of this block, None if a value is needed for it that is not kept.
+
+        Source: core/ledger/kvledger/kv_ledger.go addBlockCommitHash.
+        """
+        encoded = self._encode()
+        if encoded is None:
+            return None
+        return hashlib.sha256(_varint(len(filter_bytes)) + filter_bytes + encoded + previous).digest()
 
     def _apply(self, space: Space, key: bytes, operation: _Operation, version: Version, state: State) -> None:
-        updates = self.by_space.setdefault(space, {})
+        updates = self.by_space.get(space)
+        if updates is None:
+            updates = self.by_space[space] = {}
         flags = operation.flags
         if flags & _DELETE:
             updates[key] = Update(version, None, b"")
             return
         earlier = updates.get(key)
         current = earlier.entry if earlier is not None else state.get(space, key)
-        known = earlier.value if earlier is not None else None
         if flags & _UPSERT and flags & (_METADATA_UPDATE | _METADATA_DELETE):
-            updates[key] = self._update(space, operation.value, operation.metadata, version)
+            updates[key] = _upsert(space, operation.value, operation.metadata, version, state)
         elif flags in (0, _UPSERT):
             kept = current.metadata if current is not None else ()
-            updates[key] = self._update(space, operation.value, kept, version)
-        else:
-            if earlier is not None and earlier.entry is None:
-                raise LedgerHalted("metadata written to a key that this block deletes", reason="batch")
-            if current is None:
-                return  # metadata of a key that does not exist is dropped without a trace
-            if known is None and current.value is None and not space[1]:
-                known = b""  # the value itself is not kept: the commit hash of this block cannot be computed
-                self.incomplete = True
+            updates[key] = _upsert(space, operation.value, kept, version, state)
+        elif earlier is not None and earlier.entry is None:
+            raise LedgerHalted("metadata written to a key that this block deletes", reason="batch")
+        elif current is not None:  # metadata of a key that does not exist is dropped without a trace
+            value = earlier.value if earlier is not None else (current.value_hash if space[1] else current.value)
             entry = Entry(current.value_hash, version, operation.metadata, current.value)
-            value = known if known is not None else (current.value or current.value_hash)
             updates[key] = Update(version, entry, value)
 
-    incomplete: bool = False
-    """True if a value that is not kept would be needed for the commit hash."""
-
-    def _update(self, space: Space, value: bytes, metadata: tuple[tuple[str, bytes], ...], version: Version) -> Update:
-        namespace, collection = space
-        value_hash = value if collection else hashlib.sha256(value).digest()
-        kept = value if not collection and namespace in KEPT_NAMESPACES else None
-        return Update(version, Entry(value_hash, version, metadata, kept), value)
-
-    def _encode(self) -> bytes:
+    def _encode(self) -> bytes | None:
         """`Updates` of update_batch_bytes.go: namespaces sorted, in each public keys, then collections, sorted."""
-        parts = []
-        namespaces = sorted({namespace for namespace, _ in self.by_space if namespace})
-        for namespace in namespaces:
-            first_namespace = namespace
-            collections = sorted(collection for name, collection in self.by_space if name == namespace)
-            for collection in collections:
-                first_collection = collection
-                for key, update in sorted(self.by_space[(namespace, collection)].items()):
-                    parts.append(_encode_write(first_namespace, first_collection, key, update))
-                    first_namespace = first_collection = ""
-        return b"".join(_field(1, part) for part in parts)
+        parts: list[bytes] = []
+        first_namespace = ""
+        for space in sorted(space for space in self.by_space if space[0]):
+            namespace = "" if space[0] == first_namespace else space[0]
+            first_namespace, collection = space
+            for key, update in sorted(self.by_space[space].items()):
+                if update.entry is not None and update.value is None:
+                    return None
+                body = _encode_write(namespace, collection, key, update)
+                parts.append(b"\x0a" + _varint(len(body)) + body)
+                namespace = collection = ""
+        return b"".join(parts)
+
+
+def _upsert(space: Space, value: bytes, metadata: Metadata, version: Version, state: State) -> Update:
+    namespace, collection = space
+    if collection:
+        return Update(version, Entry(value, version, metadata), value)
+    kept = value if state.keeps(namespace) else None
+    return Update(version, Entry(hashlib.sha256(value).digest(), version, metadata, kept), value)
 
 
 def _operations(namespaces: tuple[NamespaceSet, ...]) -> dict[tuple[Space, bytes], _Operation]:
@@ -155,36 +170,36 @@ def _add_metadata(operation: _Operation, write: Any) -> None:
 
 
 def _encode_write(namespace: str, collection: str, key: bytes, update: Update) -> bytes:
-    parts = []
-    if namespace:
-        parts.append(_field(1, namespace.encode()))
-    if collection:
-        parts.append(_field(2, collection.encode()))
+    parts = [_text(b"\x0a", namespace), _text(b"\x12", collection)]
     if key:
-        parts.append(_field(3, key))
+        parts.append(b"\x1a" + _varint(len(key)) + key)
     if update.entry is None:
         parts.append(b"\x20\x01")
     elif update.value:
-        parts.append(_field(5, update.value))
-    parts.append(_field(6, encode_height(update.version)))
+        parts.append(b"\x2a" + _varint(len(update.value)) + update.value)
+    height = encode_height(update.version)
+    parts.append(b"\x32" + _varint(len(height)) + height)
     return b"".join(parts)
 
 
 def encode_height(version: Version) -> bytes:
     """Order-preserving bytes of a height: per number a length byte and big-endian bytes."""
-    return b"".join(_ordered(number) for number in (version.block, version.transaction))
+    return b"".join(_ordered(number) for number in version)
 
 
 def _ordered(number: int) -> bytes:
-    encoded = number.to_bytes((number.bit_length() + 7) // 8, "big")
-    return bytes([len(encoded)]) + encoded
+    length = (number.bit_length() + 7) // 8
+    return bytes((length,)) + number.to_bytes(length, "big")
 
 
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+def _text(tag: bytes, text: str) -> bytes:
+    encoded = text.encode()
+    return tag + _varint(len(encoded)) + encoded if encoded else b""
 
 
 def _varint(value: int) -> bytes:
+    if value < 0x80:
+        return bytes((value,))
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)

@@ -1,0 +1,74 @@
+"""Public keys of serialised identities, and checking many signatures at once, before any configuration is asked.
+
+Whether a key belongs to a valid member is a matter of the configuration (msp.py); whether it made a signature is not.
+So all signatures of a block can be checked first, on as many threads as the caller has: `Runner` is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fabric_protos.msp import identities_pb2
+
+from cloister.errors import MalformedInput
+from cloister.fabric.decoding import decode_message
+
+from .certificates import load_pem_certificate
+from .errors import IdentityInvalid
+from .policies import SignedItem
+from .signatures import verify_signature
+
+Task = tuple[Any, bytes, bytes]
+"""(public key, message, signature)."""
+Runner = Callable[[Sequence[Sequence[Task]]], Sequence[Sequence[bool]]]
+"""Runs `check_tasks` over every batch, in any order or at once, and gives the answers in the batches' order."""
+BATCH = 32
+"""Signatures per batch: 2 ms of work."""
+MAX_KEYS = 10_000
+
+
+def check_tasks(batch: Sequence[Task]) -> list[bool]:
+    """Whether each signature holds. Releases the interpreter's lock while it computes."""
+    return [verify_signature(key, message, signature) for key, message, signature in batch]
+
+
+def run_in_turn(batches: Sequence[Sequence[Task]]) -> list[list[bool]]:
+    """The simplest Runner."""
+    return [check_tasks(batch) for batch in batches]
+
+
+class SignatureChecker:
+    """Checks signatures and remembers the public keys of identities, at most MAX_KEYS of them."""
+
+    def __init__(self, runner: Runner = run_in_turn) -> None:
+        self._runner = runner
+        self._keys: dict[bytes, Any] = {}
+
+    def check(self, items: Sequence[SignedItem]) -> None:
+        """Set `genuine` of every item."""
+        tasks = [(self._key(item.identity), item.message, item.signature) for item in items]
+        batches = [tasks[start : start + BATCH] for start in range(0, len(tasks), BATCH)]
+        position = 0
+        for answers in self._runner(batches):
+            for answer in answers:
+                items[position].genuine = answer
+                position += 1
+
+    def _key(self, identity: bytes) -> Any:
+        """The identity's public key, None if it has none that can be used."""
+        try:
+            return self._keys[identity]
+        except KeyError:
+            if len(self._keys) >= MAX_KEYS:
+                self._keys.clear()
+            key = self._keys[identity] = _public_key(identity)
+            return key
+
+
+def _public_key(identity: bytes) -> Any:
+    try:
+        message = decode_message(identities_pb2.SerializedIdentity(), identity, "serialised identity")
+        return load_pem_certificate(message.id_bytes).public_key
+    except (MalformedInput, IdentityInvalid):
+        return None
