@@ -10,18 +10,20 @@ import pytest
 
 from cloister.client.credentials import Trust, verify_credentials
 from cloister.errors import MalformedInput, Refused
+from cloister.trusted.attest.measurement import compute_ledger_measurement
 from cloister.trusted.attest.policy import AppraisalPolicy
-from cloister.trusted.chaincode.key_set import describe_key_set, parse_descriptor, sign_descriptor
-from cloister.trusted.chaincode.keys import make_key_ring
+from cloister.trusted.chaincode.keys import describe_key_set, make_key_ring
+from cloister.trusted.protocol.key_set import parse_descriptor, sign_descriptor
 from cloister.wire.messages import KeysMade
+from support.chain import CHANNEL
 from support.enclaves import (
     CHAINCODE,
-    CHANNEL,
     ENDORSEMENTS,
     GENESIS,
     bring_up_first,
     load_sample,
     make_enclave,
+    make_ledger,
     provision_message,
     simulation_policy,
     status_of,
@@ -32,13 +34,13 @@ from support.replace import replaced
 @pytest.fixture(scope="module")
 def made() -> tuple[KeysMade, bytes]:
     enclave = make_enclave(load_sample("auction"))
-    keys = bring_up_first(enclave)
+    keys = bring_up_first(enclave, make_ledger())
     return keys, status_of(enclave).measurement
 
 
 @pytest.fixture
 def trust(made: tuple[KeysMade, bytes]) -> Trust:
-    return Trust(simulation_policy(), GENESIS, frozenset({made[1]}))
+    return Trust(simulation_policy(), GENESIS, frozenset({made[1]}), frozenset({compute_ledger_measurement()}))
 
 
 def answer(made: tuple[KeysMade, bytes], **changes: Any) -> bytes:
@@ -63,12 +65,14 @@ def reason(encoded: bytes, trust: Trust, channel: str = CHANNEL, chaincode: str 
     return "accepted"
 
 
-def test_honest_credentials_are_accepted_and_say_that_no_ledger_enclave_protects(
-    made: tuple[KeysMade, bytes], trust: Trust
-) -> None:
+def test_honest_credentials_are_accepted(made: tuple[KeysMade, bytes], trust: Trust) -> None:
     credentials = verify_credentials(answer(made), channel=CHANNEL, chaincode=CHAINCODE, trust=trust)
     assert credentials.verdict.simulated
-    assert not credentials.protected_by_ledger_enclave
+
+
+def test_an_enclave_that_obeys_another_ledger_enclave_is_refused(made: tuple[KeysMade, bytes], trust: Trust) -> None:
+    assert reason(answer(made), replaced(trust, ledger_measurements=frozenset({bytes(32)}))) == "ledger-measurement"
+    assert reason(answer(made), replaced(trust, ledger_measurements=frozenset())) == "ledger-measurement"
 
 
 def test_c1_a_measurement_that_the_client_does_not_pin_is_refused(made: tuple[KeysMade, bytes], trust: Trust) -> None:

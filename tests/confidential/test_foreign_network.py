@@ -36,6 +36,8 @@ class Foreign:
         self.network = network
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CLOISTER_")}
+        self.environment = {**kept, "CLOISTER_STATE": str(folder / "state")}
 
     def peer(self, organisation: Organisation, *arguments: str) -> str:
         """The peer CLI as an organisation's administrator."""
@@ -56,7 +58,7 @@ class Foreign:
         done = subprocess.run(
             [sys.executable, "-m", "cloister", *arguments],
             cwd=self.folder,
-            env={name: value for name, value in os.environ.items() if not name.startswith("CLOISTER_")},
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=90,
@@ -143,7 +145,7 @@ def test_package_install_approve_commit_host_init_submit(foreign: Foreign) -> No
         "simulation_authorities": [authority.public_key().public_bytes_raw().hex()],
     }
     (folder / "policy.json").write_text(json.dumps(policy))
-    ports = free_ports(4)
+    ports = free_ports(6)
 
     # The registry: ordinary chaincode as a service.
     packages, ids = [], []
@@ -162,7 +164,21 @@ def test_package_install_approve_commit_host_init_submit(foreign: Foreign) -> No
 
     # The confidential chaincode: its version is the measurement.
     packages, measurement = [], ""
-    for number, (organisation, port) in enumerate(zip(network.organisations, ports[2:], strict=True), start=1):
+    genesis = folder / "genesis.block"
+    foreign.peer(network.organisations[0], "channel", "fetch", "0", str(genesis), "-c", network.channel)
+    servers = zip(network.organisations, ports[2:4], ports[4:], strict=True)
+    for number, (organisation, port, ledger_port) in enumerate(servers, start=1):
+        reader = organisation.user("User1")
+        (folder / f"ledger-{number}.toml").write_text(
+            f'[organisation]\nmsp_id = "{organisation.msp_id}"\n'
+            f'[channel]\nname = "{network.channel}"\ngenesis = "genesis.block"\n'
+            f'[orderers]\naddresses = ["{network.orderer.endpoint}"]\ntls_ca = "{network.orderer.tls_ca_path}"\n'
+            f'tls_name = "{network.orderer.host}"\ncertificate = "{reader.cert_path}"\nkey = "{reader.key_path}"\n'
+            f'[enclave]\nkind = "simulation"\npolicy = "policy.json"\nstate = "ledger-state-{number}"\n'
+            'simulation_authority = "authority.key"\n[registry]\nname = "registry"\n'
+            f'[service]\nlisten = "127.0.0.1:{ledger_port}"\n'
+        )
+        foreign.serve("cloister", "ledger", "run", "--config", f"ledger-{number}.toml", port=ledger_port)
         file = folder / f"auction-{number}.tar.gz"
         address = f"127.0.0.1:{port}"
         arguments = ["--label", "auction_1", "--address", address, "--out", str(file), "--json", AUCTION]
@@ -174,14 +190,13 @@ def test_package_install_approve_commit_host_init_submit(foreign: Foreign) -> No
             f'[chaincode]\nname = "auction"\npackage_id = "{facts["package_id"]}"\nlisten = "{address}"\n'
             f'[enclave]\nkind = "simulation"\ncontract = "{AUCTION}"\nstate = "enclave-{number}.sealed"\n'
             'simulation_authority = "authority.key"\n[registry]\nname = "registry"\n'
+            f'[ledger]\naddress = "127.0.0.1:{ledger_port}"\n'
         )
         foreign.serve("cloister", "host", "run", "--config", f"host-{number}.toml", port=port)
     assert foreign.cloister("chaincode", "measure", AUCTION).strip() == measurement
     foreign.lifecycle("auction", measurement, packages)
 
-    genesis = folder / "genesis.block"
     first, second = network.organisations
-    foreign.peer(first, "channel", "fetch", "0", str(genesis), "-c", network.channel)
     trust = ["--contract", AUCTION, "--genesis", str(genesis)]
 
     not_yet = foreign.cloister("submit", *foreign.client(first, "User1"), *trust, "auction", "init", "house", fails=4)

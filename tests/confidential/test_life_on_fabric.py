@@ -20,6 +20,7 @@ from cloister.errors import CloisterError, CommitRefused, Refused
 from cloister.gateway import EndorseError, EvaluateError
 from cloister.network import Network, NetworkOptions
 from confidential.conftest import Callers
+from support.chain import ledger_measurement
 from support.hosts import enclave_pid, host_pid, kill, restart_host
 from support.replace import replaced
 
@@ -115,6 +116,7 @@ async def test_c9_two_organisations_racing_for_the_first_keys_settle(network: Ne
                 registry="registry",
                 msp_id=organisation.msp_id,
                 policy=workspace.policy_path.read_bytes(),
+                ledger_measurement=ledger_measurement(),
                 progress=lambda message: None,
             ).run()
         return done.key_set_id
@@ -163,7 +165,7 @@ async def test_a_sealed_state_of_another_platform_stops_the_host_with_one_line(n
     folder = network.organisation("org1").folder / "chaincode" / "moved"
     stop_server(folder)
     (folder / "enclave.sealed").write_bytes(b"of another machine")
-    with pytest.raises(CloisterError, match="chaincode server ended") as caught:
+    with pytest.raises(CloisterError, match="server ended") as caught:
         start_again(network)
     assert "Traceback" not in caught.value.message
     said = (folder / "server.log").read_text()

@@ -19,6 +19,7 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_the_example_is_read_with_paths_relative_to_the_file(tmp_path: Path) -> None:
     config = load_host_config(write(tmp_path, EXAMPLE))
     assert (config.msp_id, config.chaincode, config.registry) == ("Org1MSP", "auction", "registry")
+    assert config.ledger == "127.0.0.1:7070"
     assert config.state == tmp_path / "enclave.sealed"
     assert config.authority == tmp_path / "authority.key"
     assert config.contract == str(tmp_path / "auction.py")

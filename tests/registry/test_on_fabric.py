@@ -16,6 +16,7 @@ from cloister.fabric.block import parse_block
 from cloister.gateway import Contract, EndorseError
 from cloister.network import Network
 from cloister.trusted.attest.evidence import KIND_SIMULATION, Evidence, decode_attested_data, decode_evidence
+from cloister.trusted.attest.measurement import compute_ledger_measurement
 from cloister.trusted.attest.policy import AppraisalPolicy
 from cloister.trusted.chaincode.enclave import Enclave
 from cloister.wire.messages import KeysMade, MakeKeys, Provisioned
@@ -36,7 +37,8 @@ async def network(fabric_network: Network) -> Network:
     async with connected(fabric_network.organisations[0]) as gateway:
         registry = gateway.network(fabric_network.channel).contract("registry")
         genesis = parse_block(fabric_network.genesis_block_path.read_bytes()).header_hash.hex()
-        await registry.submit_transaction("configure", workspace.policy_path.read_bytes().strip(), genesis)
+        policy = workspace.policy_path.read_bytes().strip()
+        await registry.submit_transaction("configure", policy, genesis, compute_ledger_measurement().hex())
     return fabric_network
 
 
@@ -73,11 +75,20 @@ async def refused(registry: Contract, function: str, *arguments: str, match: str
 
 async def test_the_policy_and_the_genesis_hash_are_set_once(network: Network, registry: Contract) -> None:
     configuration = json.loads(await registry.evaluate_transaction("get_configuration"))
-    await registry.submit_transaction("configure", configuration["policy"], configuration["genesis_hash"])
+    policy, genesis, ledger = (configuration[name] for name in ("policy", "genesis_hash", "ledger_measurement"))
+    await registry.submit_transaction("configure", policy, genesis, ledger)
     other = AppraisalPolicy(kinds=(KIND_SIMULATION,)).encode().decode()
-    await refused(registry, "configure", other, configuration["genesis_hash"], match="another policy")
-    await refused(registry, "configure", configuration["policy"], "00" * 32, match="another genesis")
-    await refused(registry, "configure", "{}}", "00" * 32, match="not JSON")
+    await refused(registry, "configure", other, genesis, ledger, match="another policy")
+    await refused(registry, "configure", policy, "00" * 32, ledger, match="another genesis")
+    await refused(registry, "configure", policy, genesis, "00" * 32, match="another ledger")
+    await refused(registry, "configure", "{}}", "00" * 32, ledger, match="not JSON")
+    await refused(registry, "configure", policy, genesis, "short", match="ledger measurement: expected 64")
+
+
+async def test_an_enclave_that_obeys_another_ledger_enclave_is_refused(network: Network, registry: Contract) -> None:
+    _, provisioned = enclave_for(network, ledger_measurement=bytes(32))
+    arguments = (CHAINCODE, text(provisioned.evidence), text(ENDORSEMENTS))
+    await refused(registry, "register", *arguments, match="obeys another ledger enclave")
 
 
 async def test_c1_another_measurement_is_refused(network: Network, registry: Contract) -> None:

@@ -18,7 +18,8 @@ from cloister.errors import MalformedInput, Refused
 from cloister.fabric.identity import SerializedIdentity
 from cloister.fabric.proposal import NONCE_BYTES, build_proposal, encode_signed_proposal, parse_signed_proposal
 from cloister.trusted.chaincode.admission import admit
-from support.enclaves import CHAINCODE, CHANNEL, Caller
+from support.chain import CHANNEL
+from support.enclaves import CHAINCODE, Caller
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 

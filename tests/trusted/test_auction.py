@@ -83,7 +83,7 @@ def test_bids_of_1_and_of_a_billion_look_alike_from_outside(session: Session) ->
 
 
 def test_error_and_success_look_alike_from_outside(session: Session) -> None:
-    success, failure = session.call("create", "a"), session.call("nonsense", "a")
+    success, failure = session.call("create", "a"), session.call("submit", "a", "ann", "-1")
     assert (success.outcome.status, failure.outcome.status) == (200, 500)
     assert len(success.result.payload) == len(failure.result.payload)
     assert failure.result.puts == ()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 
 from cloister.errors import Refused
@@ -20,6 +23,8 @@ from cloister.trusted.attest.platform import make_simulation_platform
 from cloister.trusted.attest.policy import AppraisalPolicy, ReferenceValues
 from cloister.trusted.chaincode.contract_image import ContractImage
 from cloister.trusted.chaincode.enclave import Enclave
+from cloister.trusted.protocol.key_set import parse_descriptor
+from cloister.trusted.protocol.upgrade import UpgradeApproval, encode_approvals
 from cloister.wire.messages import (
     Activate,
     Exported,
@@ -28,26 +33,44 @@ from cloister.wire.messages import (
     Invoke,
     KeysMade,
     MakeKeys,
+    Provision,
     Provisioned,
     Refusal,
     Restore,
     Sealed,
     Status,
 )
+from support.chain import LedgerDouble
 from support.enclaves import (
+    CHAINCODE,
     ENDORSEMENTS,
+    GENESIS,
+    Caller,
+    Session,
+    World,
     bring_up_first,
     bring_up_next,
+    drive,
     load_sample,
     make_enclave,
+    make_ledger,
     provision_message,
+    settle,
     simulation_policy,
     status_of,
 )
 from support.replace import replaced
 
 OTHER_SEED = bytes([9]) * 32
-First = tuple[Enclave, KeysMade]
+
+
+@dataclass
+class First:
+    """The first organisation's enclave, the keys it made, and the channel's ledger enclave."""
+
+    enclave: Enclave
+    made: KeysMade
+    ledger: LedgerDouble
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +80,20 @@ def image() -> ContractImage:
 
 @pytest.fixture
 def first(image: ContractImage) -> First:
-    enclave = make_enclave(image)
-    return enclave, bring_up_first(enclave)
+    enclave, ledger = make_enclave(image), make_ledger()
+    return First(enclave, bring_up_first(enclave, ledger), ledger)
+
+
+def bring_up(first: First, newcomer: Enclave) -> bytes:
+    return bring_up_next(first.enclave, first.made, newcomer, first.ledger)
+
+
+def provisioned(image: ContractImage, first: First, message: Provision | None = None, **more: Any) -> Enclave:
+    """A newcomer of Org2MSP with a session."""
+    newcomer = make_enclave(image, **more)
+    newcomer.handle(1, message or provision_message("Org2MSP"))
+    first.ledger.connect(newcomer)
+    return newcomer
 
 
 def evidence_of(enclave: Enclave) -> Evidence:
@@ -67,27 +102,28 @@ def evidence_of(enclave: Enclave) -> Evidence:
 
 def test_keys_reach_an_honest_newcomer(image: ContractImage, first: First) -> None:
     newcomer = make_enclave(image)
-    bring_up_next(*first, newcomer)
+    bring_up(first, newcomer)
     assert status_of(newcomer).state == "ready"
-    assert status_of(newcomer).key_set_id == status_of(first[0]).key_set_id
+    assert status_of(newcomer).key_set_id == status_of(first.enclave).key_set_id
 
 
 def export_to(first: First, newcomer: Enclave, endorsements: bytes = ENDORSEMENTS) -> object:
-    return first[0].handle(5, ExportKeys(status_of(newcomer).evidence, endorsements, 0))
+    return drive(first.enclave, first.ledger, ExportKeys(status_of(newcomer).evidence, endorsements, b""))
 
 
 def test_c1_another_measurement_gets_no_keys(first: First) -> None:
-    newcomer = make_enclave(load_sample("kv"))
-    newcomer.handle(1, provision_message("Org2MSP"))
-    assert export_to(first, newcomer) == Refusal("measurement")
+    newcomer = provisioned(load_sample("kv"), first)
+    assert export_to(first, newcomer) == Refusal("measurement", "")
 
 
 @pytest.mark.parametrize("field", ["channel", "chaincode", "registry", "genesis_hash", "sequence"])
 def test_c1_evidence_for_elsewhere_gets_no_keys(image: ContractImage, first: First, field: str) -> None:
     elsewhere: dict[str, object] = {"genesis_hash": bytes(32), "sequence": 2}
+    message = replaced(provision_message("Org2MSP"), **{field: elsewhere.get(field, "elsewhere")})
     newcomer = make_enclave(image)
-    newcomer.handle(1, replaced(provision_message("Org2MSP"), **{field: elsewhere.get(field, "elsewhere")}))
-    assert export_to(first, newcomer) == Refusal("binding")
+    newcomer.handle(1, message)
+    refused = "definition" if field == "sequence" else "binding"
+    assert export_to(first, newcomer) == Refusal(refused, "")
 
 
 def test_p9_an_enclave_given_another_policy_gets_no_keys(image: ContractImage, first: First) -> None:
@@ -96,94 +132,164 @@ def test_p9_an_enclave_given_another_policy_gets_no_keys(image: ContractImage, f
         sorted({*simulation_policy().simulation_authorities, *simulation_policy(OTHER_SEED).simulation_authorities})
     )
     own_policy = AppraisalPolicy(kinds=(KIND_SIMULATION,), simulation_authorities=both)
-    newcomer = make_enclave(image)
-    newcomer.handle(1, provision_message("Org2MSP", policy=own_policy))
-    assert export_to(first, newcomer) == Refusal("policy")
+    newcomer = provisioned(image, first, provision_message("Org2MSP", policy=own_policy))
+    assert export_to(first, newcomer) == Refusal("policy", "")
 
 
 def test_evidence_of_another_authority_gets_no_keys(image: ContractImage, first: First) -> None:
-    newcomer = make_enclave(image, seed=OTHER_SEED)
-    newcomer.handle(1, provision_message("Org2MSP"))
-    assert export_to(first, newcomer) == Refusal("simulation-authority")
+    newcomer = provisioned(image, first, seed=OTHER_SEED)
+    assert export_to(first, newcomer) == Refusal("simulation-authority", "")
 
 
 def test_p8_keys_of_an_attackers_choosing_are_not_imported(image: ContractImage, first: First) -> None:
     """Another, equally genuine enclave made keys too and exports them: not the set that was committed first."""
-    rogue = make_enclave(image)
-    rogue_made = bring_up_first(rogue)
-    newcomer = make_enclave(image)
-    newcomer.handle(1, provision_message("Org2MSP"))
-    exported = rogue.handle(5, ExportKeys(status_of(newcomer).evidence, ENDORSEMENTS, 0))
+    rogue, elsewhere = make_enclave(image), make_ledger()
+    rogue_made = bring_up_first(rogue, elsewhere)
+    newcomer = provisioned(image, first)
+    exported = drive(rogue, elsewhere, ExportKeys(status_of(newcomer).evidence, ENDORSEMENTS, b""))
     assert isinstance(exported, Exported)
-    message = ImportKeys(exported.export, rogue_made.evidence, ENDORSEMENTS, first[1].descriptor, 0)
-    assert newcomer.handle(6, message) == Refusal("export")
+    message = ImportKeys(exported.export, rogue_made.evidence, ENDORSEMENTS)
+    assert drive(newcomer, first.ledger, message) == Refusal("export", "")
     assert status_of(newcomer).state == "provisioned"
 
 
 def test_an_export_for_another_enclave_is_not_imported(image: ContractImage, first: First) -> None:
-    intended, thief = make_enclave(image), make_enclave(image)
-    intended.handle(1, provision_message("Org2MSP"))
-    thief.handle(1, provision_message("Org2MSP"))
+    intended, thief = provisioned(image, first), provisioned(image, first)
     exported = export_to(first, intended)
     assert isinstance(exported, Exported)
-    message = ImportKeys(exported.export, first[1].evidence, ENDORSEMENTS, first[1].descriptor, 0)
-    assert thief.handle(6, message) == Refusal("export")
-    assert isinstance(intended.handle(6, message), Sealed)
+    message = ImportKeys(exported.export, first.made.evidence, ENDORSEMENTS)
+    assert drive(thief, first.ledger, message) == Refusal("export", "")
+    assert isinstance(drive(intended, first.ledger, message), Sealed)
 
 
 def test_an_export_signed_by_nobody_attested_is_not_imported(image: ContractImage, first: First) -> None:
-    newcomer = make_enclave(image)
-    newcomer.handle(1, provision_message("Org2MSP"))
+    newcomer, other = provisioned(image, first), provisioned(image, first)
     exported = export_to(first, newcomer)
     assert isinstance(exported, Exported)
-    other = make_enclave(image)
-    other.handle(1, provision_message())
-    message = ImportKeys(exported.export, status_of(other).evidence, ENDORSEMENTS, first[1].descriptor, 0)
-    assert newcomer.handle(6, message) == Refusal("export")
+    message = ImportKeys(exported.export, status_of(other).evidence, ENDORSEMENTS)
+    assert drive(newcomer, first.ledger, message) == Refusal("export", "")
 
 
 def test_c9_the_loser_of_the_race_for_the_first_keys_discards_its_own(image: ContractImage) -> None:
-    winner, loser = make_enclave(image), make_enclave(image)
-    made = bring_up_first(winner)
-    loser.handle(1, provision_message("Org2MSP"))
-    assert isinstance(loser.handle(2, MakeKeys()), KeysMade)
-    assert loser.handle(3, Activate(made.descriptor)) == Refusal("key-set")
-    bring_up_next(winner, made, loser)
+    ledger, winner, loser = make_ledger(), make_enclave(image), make_enclave(image)
+    settle(loser, ledger, provision_message("Org2MSP"))
+    assert isinstance(drive(loser, ledger, MakeKeys()), KeysMade)
+    assert drive(loser, ledger, Activate()) == Refusal("ledger-behind", "")
+    made = bring_up_first(winner, ledger)
+    assert drive(loser, ledger, Activate()) == Refusal("key-set", "")
+    bring_up_next(winner, made, loser, ledger)
     assert status_of(loser).key_set_id == status_of(winner).key_set_id
 
 
+def test_c7_keys_of_a_definition_that_is_not_committed_go_nowhere(image: ContractImage, first: First) -> None:
+    newcomer = provisioned(image, first, provision_message("Org2MSP", sequence=2))
+    assert export_to(first, newcomer) == Refusal("definition", "")
+    first.ledger.chain.definitions[2] = status_of(newcomer).measurement
+    assert isinstance(export_to(first, newcomer), Exported)
+
+
+def test_c7_nothing_is_exported_without_a_ledger_enclave(image: ContractImage, first: First) -> None:
+    newcomer = provisioned(image, first)
+    first.ledger.forget_sessions()
+    assert export_to(first, newcomer) == Refusal("no-ledger", "")
+    first.ledger.connect(first.enclave)
+    assert isinstance(export_to(first, newcomer), Exported)
+
+
+def upgraded(first: First, *, sample: str = "kv") -> Enclave:
+    """Another measurement, committed by whoever satisfies LifecycleEndorsement; its enclave, with a session."""
+    newcomer = provisioned(load_sample(sample), first, provision_message("Org2MSP", sequence=2))
+    first.ledger.chain.definitions[2] = status_of(newcomer).measurement
+    return newcomer
+
+
+def approvals(first: First, newcomer: Enclave, administrators: list[Caller]) -> bytes:
+    approval = UpgradeApproval(GENESIS, CHAINCODE, 2, status_of(newcomer).measurement)
+    return encode_approvals([(item.creator, item.sign(approval.encode())) for item in administrators])
+
+
+def test_p7_a_rogue_measurement_committed_by_a_majority_gets_no_keys(first: First) -> None:
+    """And an upgrade that every organisation's administrator approved gets them, and goes on with the state."""
+    newcomer = upgraded(first)
+    chain = first.ledger.chain
+    admins = [Caller("Org1MSP", "Admin1"), Caller("Org2MSP", "Admin2")]
+    chain.administrators = {item.creator: item.msp_id for item in admins}
+    evidence = status_of(newcomer).evidence
+    wrong = encode_approvals([(item.creator, item.sign(b"something else")) for item in admins])
+    strangers = approvals(first, newcomer, [Caller("Org1MSP"), Caller("Org2MSP")])
+    for given in (
+        b"",
+        approvals(first, newcomer, admins[:1]),
+        wrong,
+        strangers,
+        approvals(first, newcomer, [admins[0]] * 2),
+    ):
+        refused = drive(first.enclave, first.ledger, ExportKeys(evidence, ENDORSEMENTS, given))
+        assert refused == Refusal("upgrade", "")
+    exported = drive(
+        first.enclave, first.ledger, ExportKeys(evidence, ENDORSEMENTS, approvals(first, newcomer, admins))
+    )
+    assert isinstance(exported, Exported)
+    old = status_of(first.enclave).evidence
+    assert isinstance(drive(newcomer, first.ledger, ImportKeys(exported.export, old, ENDORSEMENTS)), Sealed)
+    assert status_of(newcomer).state == "provisioned"
+    made = drive(newcomer, first.ledger, MakeKeys())
+    assert isinstance(made, KeysMade)
+    chain.key_sets[2] = made.descriptor
+    assert isinstance(drive(newcomer, first.ledger, Activate()), Sealed)
+    assert status_of(newcomer).state == "ready"
+
+
+def test_p7_after_an_upgrade_the_old_measurement_does_not_run_any_more(first: First) -> None:
+    session = Session(first.enclave, parse_descriptor(first.made.descriptor), World(first.ledger.chain))
+    session.world.ledger = first.ledger
+    assert session.call("init", "house").outcome.status == 200
+    upgraded(first)
+    signed, _, _ = session.propose("create", "a")
+    assert session.world.run(first.enclave, signed) == Refusal("definition", "")
+
+
+def test_fresh_keys_are_not_made_where_those_of_an_earlier_definition_exist(image: ContractImage, first: First) -> None:
+    """Else whoever comes first after an upgrade would lose the state, by accident or not."""
+    newcomer = upgraded(first)
+    assert drive(newcomer, first.ledger, MakeKeys()) == Refusal("earlier-keys", "")
+
+
 def test_an_enclave_without_keys_refuses_to_run(image: ContractImage) -> None:
-    assert make_enclave(image).handle(1, Invoke(b"")) == Refusal("not-initialised")
+    assert make_enclave(image).handle(1, Invoke(b"")) == Refusal("not-initialised", "")
 
 
 def test_a_restart_from_the_sealed_state_keeps_the_keys(image: ContractImage, first: First) -> None:
-    sealed = bring_up_next(*first, make_enclave(image))
+    sealed = bring_up(first, make_enclave(image))
     again = make_enclave(image)
     status = again.handle(1, Restore(sealed))
     assert isinstance(status, Status)
-    assert (status.state, status.key_set_id) == ("ready", status_of(first[0]).key_set_id)
+    assert (status.state, status.key_set_id) == ("ready", status_of(first.enclave).key_set_id)
 
 
 def test_sealed_state_does_not_open_under_another_measurement_or_platform(image: ContractImage, first: First) -> None:
-    sealed = bring_up_next(*first, make_enclave(image))
-    assert make_enclave(load_sample("kv")).handle(1, Restore(sealed)) == Refusal("sealed-state")
-    assert make_enclave(image, seed=OTHER_SEED).handle(1, Restore(sealed)) == Refusal("sealed-state")
-    assert make_enclave(image).handle(1, Restore(sealed[:-1] + b"\0")) == Refusal("sealed-state")
+    sealed = bring_up(first, make_enclave(image))
+    assert make_enclave(load_sample("kv")).handle(1, Restore(sealed)) == Refusal("sealed-state", "")
+    assert make_enclave(image, seed=OTHER_SEED).handle(1, Restore(sealed)) == Refusal("sealed-state", "")
+    assert make_enclave(image).handle(1, Restore(sealed[:-1] + b"\0")) == Refusal("sealed-state", "")
 
 
 def test_a_provisioned_enclave_with_keys_cannot_be_moved_elsewhere(first: First) -> None:
     for change in ({"channel": "x", "genesis_hash": bytes(32)}, {"chaincode": "x"}, {}):
-        assert first[0].handle(9, replaced(provision_message(), **change)) == Refusal("state")
+        assert first.enclave.handle(9, replaced(provision_message(), **change)) == Refusal("state", "")
 
 
 def test_a_new_sequence_gets_new_keys_and_reads_old_state(image: ContractImage, first: First) -> None:
-    enclave = first[0]
+    enclave, chain = first.enclave, first.ledger.chain
     before = status_of(enclave).key_set_id
     assert isinstance(enclave.handle(5, provision_message(sequence=2)), Provisioned)
     assert status_of(enclave).state == "provisioned"
-    made = enclave.handle(6, MakeKeys())
+    chain.definitions[2] = status_of(enclave).measurement
+    first.ledger.connect(enclave)
+    made = drive(enclave, first.ledger, MakeKeys())
     assert isinstance(made, KeysMade)
-    assert isinstance(enclave.handle(7, Activate(made.descriptor)), Sealed)
+    chain.key_sets[2] = made.descriptor
+    assert isinstance(drive(enclave, first.ledger, Activate()), Sealed)
     assert status_of(enclave).key_set_id != before
 
 
@@ -205,7 +311,7 @@ def judge(evidence: Evidence, policy: AppraisalPolicy, measurement: bytes, kind:
 
 
 def test_c2_simulated_evidence_needs_kind_and_authority_in_the_policy(image: ContractImage, first: First) -> None:
-    evidence, measurement = evidence_of(first[0]), compute_measurement(image.digest)
+    evidence, measurement = evidence_of(first.enclave), compute_measurement(image.digest)
     authorities = simulation_policy().simulation_authorities
     assert judge(evidence, simulation_policy(), measurement) == "accepted"
     assert judge(evidence, AppraisalPolicy(), measurement) == "kind"
@@ -215,15 +321,19 @@ def test_c2_simulated_evidence_needs_kind_and_authority_in_the_policy(image: Con
 
 
 def test_no_reference_values_accept_nothing(image: ContractImage, first: First) -> None:
-    assert judge(evidence_of(first[0]), simulation_policy(), bytes(32)) == "measurement"
+    assert judge(evidence_of(first.enclave), simulation_policy(), bytes(32)) == "measurement"
     with pytest.raises(Refused):
         appraise(
-            evidence_of(first[0]), Endorsements(KIND_SIMULATION, b""), simulation_policy(), ReferenceValues(), now_s=0
+            evidence_of(first.enclave),
+            Endorsements(KIND_SIMULATION, b""),
+            simulation_policy(),
+            ReferenceValues(),
+            now_s=0,
         )
 
 
 def test_a_simulation_statement_never_passes_for_another_kind(image: ContractImage, first: First) -> None:
-    genuine = evidence_of(first[0])
+    genuine = evidence_of(first.enclave)
     renamed = Evidence(KIND_SGX_DCAP, genuine.attested_data, genuine.statement)
     policy = AppraisalPolicy(
         kinds=(KIND_SIMULATION, KIND_SGX_DCAP), simulation_authorities=simulation_policy().simulation_authorities
@@ -232,7 +342,7 @@ def test_a_simulation_statement_never_passes_for_another_kind(image: ContractIma
 
 
 def test_c4_a_statement_about_other_attested_data_is_refused(image: ContractImage, first: First) -> None:
-    genuine = evidence_of(first[0])
+    genuine = evidence_of(first.enclave)
     attested = replaced(decode_attested_data(genuine.attested_data), msp_id="Org2MSP").encode()
     forged = Evidence(KIND_SIMULATION, attested, genuine.statement)
     assert judge(forged, simulation_policy(), compute_measurement(image.digest)) == "report-data"
@@ -247,7 +357,7 @@ def test_the_minimum_svn_counts(image: ContractImage, first: First) -> None:
 
 
 def test_malleated_evidence_keeps_its_identity(first: First) -> None:
-    genuine = evidence_of(first[0])
+    genuine = evidence_of(first.enclave)
     assert Evidence(genuine.kind, genuine.attested_data, genuine.statement + b"x").evidence_id == genuine.evidence_id
     assert Evidence(genuine.kind, genuine.attested_data + b"x", genuine.statement).evidence_id != genuine.evidence_id
 

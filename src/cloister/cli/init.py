@@ -33,6 +33,7 @@ def init(*, target: Target, as_json: bool, chaincode: str) -> None:
                 registry=target.registry,
                 msp_id=gateway.identity.msp_id,
                 policy=target.policy_bytes(),
+                ledger_measurement=target.ledger_measurement(),
                 progress=silent if as_json else tell,
             ).run()
         if as_json:

@@ -3,25 +3,62 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+import logging
+import signal
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cloister.errors import MalformedInput
 
-from .presentation import print_json, progress_bar, status_line, working_folder
-from .target import is_hash, read_file
+from .presentation import print_json, progress_bar, status_line, tell, warn_simulation, working_folder
+from .target import DEFAULT_DIRECTORY, is_hash, read_file
 
 if TYPE_CHECKING:
     from cloister.ledger.snapshot import StateDifference
     from cloister.ledger.verify import Report
+    from cloister.ledger_service.client import LedgerServiceClient
     from cloister.testing.comparison import Comparison
 
 EXIT_DIFFERENCES = 1
 EXIT_HALTED = 4
 _SHOWN = 20
+_T = TypeVar("_T")
+
+
+def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say which ledger service is meant; the command gets its `address`."""
+
+    @click.option("--address", help="host:port of the ledger service, instead of --dir and --org.")
+    @click.option(
+        "--dir",
+        "directory",
+        type=click.Path(path_type=Path),
+        default=Path(DEFAULT_DIRECTORY),
+        show_default=True,
+        envvar="CLOISTER_NETWORK",
+        help="Folder of a network started with `cloister network up`.",
+    )
+    @click.option("--org", default="org1", show_default=True, help="Organisation of that network.")
+    @functools.wraps(function)
+    def wrapper(*, address: str | None, directory: Path, org: str, **options: Any) -> Any:
+        return function(address=address or _address_of(directory, org), **options)
+
+    return wrapper
+
+
+def _address_of(directory: Path, org: str) -> str:
+    from cloister.ledger_service.config import load_ledger_config
+    from cloister.network import Network
+
+    folder = Network.load(directory).organisation(org).folder / "ledger"
+    host, port = load_ledger_config(folder / "ledger.toml").listen
+    return f"{host}:{port}"
 
 
 @click.group()
@@ -67,6 +104,104 @@ def verify(*, genesis: str | None, channel: str | None, snapshot: Path | None, a
     if report.halted:
         return EXIT_HALTED
     return 0 if report.clean else EXIT_DIFFERENCES
+
+
+@ledger.command()
+@click.option("--config", "config_path", type=click.Path(path_type=Path), required=True, help="The ledger.toml to use.")
+def run(*, config_path: Path) -> None:
+    """Run an organisation's ledger enclave until Ctrl-C.
+
+    It follows the channel through the orderers, judges every block for itself and answers the organisation's chaincode
+    enclaves. One serves all confidential chaincode of a channel. Stopped and started again it goes on from its sealed
+    checkpoint.
+    """
+    from cloister.ledger_service.config import load_ledger_config
+    from cloister.ledger_service.service import LedgerService
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    config = load_ledger_config(config_path)
+    warn_simulation()
+    address = ":".join(map(str, config.listen))
+    tell(f"ledger enclave of {config.msp_id} for channel {config.channel}, service on {address}")
+
+    async def serve() -> None:
+        serving = asyncio.ensure_future(LedgerService(config).serve())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+    asyncio.run(serve())
+
+
+@ledger.command()
+def example() -> None:
+    """Print an example ledger.toml."""
+    from cloister.ledger_service.config import EXAMPLE
+
+    click.echo(EXAMPLE, nl=False)
+
+
+@ledger.command()
+def measure() -> None:
+    """Print the measurement of this version's ledger enclave: what clients pin beside the contract's."""
+    from cloister.trusted.attest.measurement import compute_ledger_measurement
+
+    click.echo(compute_ledger_measurement().hex())
+
+
+@ledger.command()
+@service_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def status(*, address: str, as_json: bool) -> None:
+    """Tell where an organisation's ledger enclave stands."""
+    found = _ask_service(address, lambda service: service.status())
+    if as_json:
+        print_json(found)
+        return
+    click.echo(
+        f"{found['state']}: channel {found['channel']}, height {found['height']}, block hash {found['block_hash']}"
+    )
+    click.echo(f"keys {found['keys']}, transactions {found['transactions']}, suspects {found['suspects']}")
+    click.echo(f"source {found['source']}, sealed at height {found['sealed_height']}")
+    for name in ("reason", "message", "warning"):
+        if found[name]:
+            click.echo(f"{name}: {found[name]}")
+    for source, reason in found["refused_sources"].items():
+        click.echo(f"REFUSED {source}: {reason}")
+
+
+@ledger.command()
+@service_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def suspects(*, address: str, as_json: bool) -> int:
+    """List keys of confidential chaincode that were last written by a transaction that no enclave signed.
+
+    Reading them fails closed. Exit code 0: none; 1: there are some.
+    """
+    found = _ask_service(address, lambda service: service.suspects())
+    if as_json:
+        print_json(found)
+    for item in [] if as_json else found:
+        what = "endorsement parameter of " if item["parameter"] else ""
+        place = f"block {item['block']}, transaction {item['transaction_id']}"
+        click.echo(f"{item['chaincode']}: {what}{item['key']}: {place}")
+    if not found and not as_json:
+        click.echo("none")
+    return EXIT_DIFFERENCES if found else 0
+
+
+def _ask_service(address: str, question: Callable[[LedgerServiceClient], Awaitable[_T]]) -> _T:
+    from cloister.ledger_service.client import open_ledger_service
+
+    async def ask() -> _T:
+        service = await open_ledger_service(address)
+        try:
+            return await question(service)
+        finally:
+            await service.close()
+
+    return asyncio.run(ask())
 
 
 @ledger.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import click
 from cloister.errors import EnvironmentFailed, MalformedInput, UsageError
 
 if TYPE_CHECKING:
+    from cloister.client.checkpoints import Checkpoints
     from cloister.client.credentials import Trust
     from cloister.gateway import Gateway
 
@@ -37,6 +39,7 @@ class Target:
     policy: Path | None
     measurements: tuple[str, ...]
     contract: str | None
+    ledger: str | None
     genesis: str | None
     registry: str
 
@@ -83,8 +86,25 @@ class Target:
             policy=parse_policy(read_file(self.policy)),
             genesis_hash=self._genesis_hash(),
             measurements=self._measurements(),
+            ledger_measurements=frozenset({self.ledger_measurement()}),
             registry=self.registry,
         )
+
+    def ledger_measurement(self) -> bytes:
+        """The ledger enclave's: as given, or that of this version of Cloister."""
+        from cloister.trusted.attest.measurement import compute_ledger_measurement
+
+        if self.ledger is None:
+            return compute_ledger_measurement()
+        if not is_hash(self.ledger):
+            raise UsageError(f"--ledger-measurement: expected 64 hex digits, got {self.ledger!r}")
+        return bytes.fromhex(self.ledger)
+
+    def checkpoints(self) -> Checkpoints:
+        """Where this user's checkpoints are kept between runs."""
+        from cloister.client.checkpoints import FileCheckpoints
+
+        return FileCheckpoints(state_folder() / "checkpoints")
 
     def policy_bytes(self) -> bytes | None:
         """The appraisal policy's JSON, None if none is given."""
@@ -163,6 +183,15 @@ def read_file(path: Path) -> bytes:
         raise EnvironmentFailed(f"{path}: {error.strerror}") from error
 
 
+def state_folder() -> Path:
+    """Where the client keeps what must survive: $CLOISTER_STATE, or the user's state folder (XDG)."""
+    own = os.environ.get("CLOISTER_STATE")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "cloister"
+
+
 def is_hash(text: str) -> bool:
     """64 hex digits."""
     return len(text) == 64 and all(character in "0123456789abcdefABCDEF" for character in text)
@@ -207,6 +236,12 @@ def _options(default_user: str) -> list[Callable[[Any], Any]]:
             text="With --profile: a measurement you trust, hex.",
         ),
         option("--contract", env="CLOISTER_CONTRACT", text="With --profile: or the contract that you trust, FILE.py."),
+        option(
+            "--ledger-measurement",
+            "ledger",
+            env="CLOISTER_LEDGER_MEASUREMENT",
+            text="With --profile: the ledger enclave's measurement, hex (default: this version's own).",
+        ),
         option("--genesis", env="CLOISTER_GENESIS", text="With --profile: the channel's block 0, file or header hash."),
         option(
             "--registry",

@@ -11,7 +11,7 @@ import click
 
 from cloister.errors import ContractFailed
 
-from .presentation import print_json, talk, warn_simulation
+from .presentation import print_json, warn_simulation
 from .target import Target, target_options
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ async def _transact(target: Target, call: _Call, *, plain: bool, as_json: bool) 
 
         own = [gateway.identity.msp_id]
         trust = target.trust(call.chaincode)
-        opened = await open_confidential(network, call.chaincode, trust, endorsing_organizations=own)
+        opened = await open_confidential(
+            network, call.chaincode, trust, endorsing_organizations=own, checkpoints=target.checkpoints()
+        )
         if not as_json:
             _warn(opened.credentials)
         if call.action == "submit":
@@ -114,15 +116,13 @@ def _describe(result: ConfidentialResult, credentials: Credentials) -> dict[str,
         "measurement": statement.measurement.hex(),
         "chaincode_sequence": statement.sequence,
         "simulated": credentials.verdict.simulated,
-        "protected_by_ledger_enclave": credentials.protected_by_ledger_enclave,
+        "reveal": statement.reveal,
     }
 
 
 def _warn(credentials: Credentials) -> None:
     if credentials.verdict.simulated:
         warn_simulation()
-    if not credentials.protected_by_ledger_enclave:
-        talk.print("[yellow]no ledger enclave yet: a peer that lies about state is not detected (README)[/yellow]")
 
 
 def _print_answer(answer: bytes, more: dict[str, Any], *, as_json: bool) -> None:

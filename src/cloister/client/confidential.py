@@ -4,8 +4,8 @@
     await contract.submit("create", "a1")
     winner = await contract.submit("eval", "a1")
 
-`submit` endorses, verifies and opens the result, checks that the transaction does exactly what the enclave signed,
-submits it and waits for its commit. A contract's own error is raised and nothing is submitted.
+`submit` endorses, verifies the result, checks that the transaction does exactly what the enclave signed, submits it,
+waits for its commit and opens the outcome: out of the committed block, unless the function is revealed at endorsement.
 """
 
 from __future__ import annotations
@@ -17,16 +17,28 @@ from dataclasses import dataclass
 from cloister.errors import CommitRefused, Refused
 from cloister.fabric.proposal import compute_transaction_id, encode_signed_proposal, parse_signed_proposal
 from cloister.fabric.transaction import VALIDATION_PARAMETER, EndorsedTransaction, parse_endorsed_transaction
-from cloister.gateway import Network, Proposal, Transaction
-from cloister.trusted.chaincode.reads import MetadataWrite, Write
-from cloister.trusted.chaincode.request import RESPONSE_KEY_BYTES, Request, seal_request
+from cloister.gateway import CommitStatus, EvaluateError, Network, Proposal, Transaction
+from cloister.trusted.protocol.outcome import Outcome
+from cloister.trusted.protocol.reads import MetadataWrite, Write
+from cloister.trusted.protocol.request import RESPONSE_KEY_BYTES, Request, seal_request
+from cloister.trusted.protocol.statement import Checkpoint
 
+from .checkpoints import Checkpoints, InMemoryCheckpoints
 from .credentials import Credentials, Trust, verify_credentials
-from .errors import ConfidentialCallFailed
-from .results import Expectation, VerifiedResult, verify_effects, verify_result
-from .retry import retry_endorsement
+from .errors import ConfidentialCallFailed, NotOpened
+from .results import (
+    Expectation,
+    PendingOutcome,
+    VerifiedOutcome,
+    VerifiedResult,
+    verify_committed,
+    verify_effects,
+    verify_result,
+)
+from .retry import retry_early
 
 _FIRST_ERROR_STATUS = 400
+OPEN = "cloister:open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +58,18 @@ class _Sealed:
     proposal: Proposal
     sealed_request: bytes
     response_key: bytes
+    minimum: Checkpoint
 
 
 class ConfidentialContract:
     """One confidential chaincode, with verified credentials. Make it with `open_confidential`."""
 
-    def __init__(self, network: Network, chaincode: str, credentials: Credentials) -> None:
+    def __init__(
+        self, network: Network, chaincode: str, credentials: Credentials, checkpoints: Checkpoints | None = None
+    ) -> None:
         self._network = network
         self._chaincode = chaincode
+        self._checkpoints = checkpoints or InMemoryCheckpoints()
         self.credentials = credentials
 
     async def submit(
@@ -66,31 +82,28 @@ class ConfidentialContract:
         """Run a transaction function and commit what it did.
 
         Raises: ConfidentialCallFailed (the contract's error); Refused (a result or transaction that is not the
-        enclave's); gateway errors; CommitRefused (not valid, for instance MVCC_READ_CONFLICT: submit again).
+        enclave's); gateway errors; CommitRefused (not valid, for instance MVCC_READ_CONFLICT: submit again);
+        NotOpened (committed, but its outcome could not be opened yet).
         """
 
         async def endorse() -> tuple[_Sealed, Transaction]:
             fresh = self._seal(function, arguments, transient, endorsing_organizations)
             return fresh, await fresh.proposal.endorse()
 
-        sealed, transaction = await retry_endorsement(endorse)
+        sealed, transaction = await retry_early(endorse)
         endorsed = parse_endorsed_transaction(transaction.prepared_transaction)
         result = verify_result(endorsed.action.payload, self._expect(sealed))
-        self._raise_contract_error(result)
+        if result.outcome is not None:
+            self._raise_contract_error(result.outcome, result.statement.transaction_id)
         self._check_effects(endorsed, result)
         commit = await transaction.submit()
         status = await commit.status()
-        if not status.successful:
-            raise CommitRefused(
-                f"transaction {status.transaction_id} is not valid: {status.code_name}",
-                transaction_id=status.transaction_id,
-                validation_code=status.code_name,
-                block_number=status.block_number,
-                hint="another transaction changed what this one had read: try again"
-                if status.code_name in {"MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT"}
-                else None,
-            )
-        return ConfidentialResult(result.outcome.payload, status.transaction_id, status.block_number, result)
+        _require_valid(status)
+        outcome = result.outcome
+        if outcome is None:
+            pending = PendingOutcome(status.transaction_id, result.statement.response_hash, sealed.response_key)
+            outcome = await self._open_at_once(pending, status, endorsing_organizations)
+        return ConfidentialResult(outcome.payload, status.transaction_id, status.block_number, result)
 
     async def evaluate(
         self,
@@ -99,11 +112,52 @@ class ConfidentialContract:
         transient: Mapping[str, bytes] | None = None,
         endorsing_organizations: Sequence[str] = (),
     ) -> ConfidentialResult:
-        """Ask one enclave, commit nothing. Raises: as `submit`."""
-        sealed = self._seal(function, arguments, transient, endorsing_organizations)
-        result = verify_result(await sealed.proposal.evaluate(), self._expect(sealed))
-        self._raise_contract_error(result)
+        """Ask one enclave, commit nothing: for queries. Raises: as `submit`; Refused for a function of another kind."""
+
+        async def ask() -> tuple[_Sealed, bytes]:
+            fresh = self._seal(function, arguments, transient, endorsing_organizations)
+            return fresh, await fresh.proposal.evaluate()
+
+        sealed, payload = await retry_early(ask)
+        result = verify_result(payload, self._expect(sealed))
+        if result.outcome is None:
+            raise Refused(
+                f"{function} is revealed on commit: evaluating it tells nothing",
+                reason="reveal",
+                hint="submit it",
+            )
+        self._raise_contract_error(result.outcome, sealed.proposal.transaction_id)
+        if result.statement.checkpoint is not None:
+            self._checkpoints.note(self.credentials.descriptor.genesis_hash, result.statement.checkpoint)
         return ConfidentialResult(result.outcome.payload, sealed.proposal.transaction_id, 0, result)
+
+    async def open(
+        self, pending: PendingOutcome, *, organizations: Sequence[str] = (), patience_s: float | None = None
+    ) -> VerifiedOutcome:
+        """Open a committed transaction's outcome, whenever. `organizations`: whose enclave to ask (default: one's own).
+
+        Raises: EvaluateError (not committed, not valid, no enclave there); Refused; MalformedInput.
+        """
+        asked = list(organizations) or [self._network.gateway.identity.msp_id]
+        host = self._network.get_contract(self._chaincode)
+
+        async def ask() -> bytes:
+            return await host.evaluate(OPEN, arguments=[pending.transaction_id], endorsing_organizations=asked)
+
+        payload = await (retry_early(ask) if patience_s is None else retry_early(ask, patience_s=patience_s))
+        opened = verify_committed(payload, self.credentials.descriptor, pending)
+        self._checkpoints.note(self.credentials.descriptor.genesis_hash, opened.statement.checkpoint)
+        return opened
+
+    async def _open_at_once(
+        self, pending: PendingOutcome, status: CommitStatus, organizations: Sequence[str]
+    ) -> Outcome:
+        try:
+            opened = await self.open(pending, organizations=organizations[:1])
+        except EvaluateError as error:
+            raise NotOpened(error.message, pending=pending, block_number=status.block_number) from error
+        self._raise_contract_error(opened.outcome, status.transaction_id, status.block_number)
+        return opened.outcome
 
     def _seal(
         self,
@@ -115,8 +169,9 @@ class ConfidentialContract:
         creator = self._network.gateway.identity.creator
         nonce = self._network.gateway.new_nonce()
         response_key = os.urandom(RESPONSE_KEY_BYTES)
+        minimum = self._checkpoints.highest(self.credentials.descriptor.genesis_hash)
         encoded = tuple(item.encode() if isinstance(item, str) else bytes(item) for item in arguments)
-        request = Request(function, encoded, response_key, dict(transient or {}))
+        request = Request(function, encoded, response_key, dict(transient or {}), minimum)
         sealed = seal_request(
             request,
             self.credentials.descriptor,
@@ -126,7 +181,7 @@ class ConfidentialContract:
         proposal = self._network.new_proposal(
             self._chaincode, [sealed], nonce=nonce, endorsing_organizations=organizations
         )
-        return _Sealed(proposal, sealed, response_key)
+        return _Sealed(proposal, sealed, response_key, minimum)
 
     def _expect(self, sealed: _Sealed) -> Expectation:
         parsed = parse_signed_proposal(encode_signed_proposal(sealed.proposal.bytes, b""))
@@ -137,15 +192,16 @@ class ConfidentialContract:
             creator=parsed.creator,
             sealed_request=sealed.sealed_request,
             response_key=sealed.response_key,
+            minimum=sealed.minimum,
         )
 
-    def _raise_contract_error(self, result: VerifiedResult) -> None:
-        outcome = result.outcome
+    def _raise_contract_error(self, outcome: Outcome, transaction_id: str, block_number: int | None = None) -> None:
         if outcome.status >= _FIRST_ERROR_STATUS:
             raise ConfidentialCallFailed(
                 outcome.message or f"contract error {outcome.status}",
-                transaction_id=result.statement.transaction_id,
+                transaction_id=transaction_id,
                 status=outcome.status,
+                block_number=block_number,
             )
 
     def _check_effects(self, endorsed: EndorsedTransaction, result: VerifiedResult) -> None:
@@ -167,11 +223,30 @@ class ConfidentialContract:
         )
 
 
+def _require_valid(status: CommitStatus) -> None:
+    if not status.successful:
+        raise CommitRefused(
+            f"transaction {status.transaction_id} is not valid: {status.code_name}",
+            transaction_id=status.transaction_id,
+            validation_code=status.code_name,
+            block_number=status.block_number,
+            hint="another transaction changed what this one had read: try again"
+            if status.code_name in {"MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT"}
+            else None,
+        )
+
+
 async def open_confidential(
-    network: Network, chaincode: str, trust: Trust, *, endorsing_organizations: Sequence[str] = ()
+    network: Network,
+    chaincode: str,
+    trust: Trust,
+    *,
+    endorsing_organizations: Sequence[str] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> ConfidentialContract:
     """Fetch a confidential chaincode's credentials from the registry and verify them by one's own `trust`.
 
+    `checkpoints` keeps how far the channel was (default: as long as this object lives; `FileCheckpoints` survives).
     Raises: Refused (see `verify_credentials`); gateway errors.
     """
     registry = network.get_contract(trust.registry)
@@ -179,4 +254,4 @@ async def open_confidential(
         "get_key_set", arguments=[chaincode], endorsing_organizations=endorsing_organizations
     )
     credentials = verify_credentials(answer, channel=network.name, chaincode=chaincode, trust=trust)
-    return ConfidentialContract(network, chaincode, credentials)
+    return ConfidentialContract(network, chaincode, credentials, checkpoints)

@@ -16,19 +16,21 @@ from cloister.errors import MalformedInput, Refused
 from cloister.trusted.attest.appraise import Binding, Verdict, appraise, require_binding
 from cloister.trusted.attest.evidence import decode_endorsements, decode_evidence
 from cloister.trusted.attest.policy import AppraisalPolicy, ReferenceValues
-from cloister.trusted.chaincode.key_set import KeySetDescriptor, verify_descriptor
+from cloister.trusted.protocol.key_set import KeySetDescriptor, verify_descriptor
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
     """What one client believes in. It comes from the client's own files, never from the channel.
 
-    genesis_hash: 32 bytes, header hash of block 0. measurements: accepted ones, 32 bytes each.
+    genesis_hash: 32 bytes, header hash of block 0. measurements: accepted ones of the chaincode; ledger_measurements:
+    of the ledger enclave that the chaincode enclaves obey; 32 bytes each.
     """
 
     policy: AppraisalPolicy
     genesis_hash: bytes
     measurements: frozenset[bytes]
+    ledger_measurements: frozenset[bytes]
     registry: str = "registry"
 
 
@@ -39,19 +41,15 @@ class Credentials:
     descriptor: KeySetDescriptor
     verdict: Verdict
 
-    @property
-    def protected_by_ledger_enclave(self) -> bool:
-        """False if the enclave follows no ledger enclave: then state can be rolled back by a peer."""
-        return bool(self.verdict.attested.ledger_measurement)
-
 
 def verify_credentials(answer: bytes, *, channel: str, chaincode: str, trust: Trust) -> Credentials:
     """Verify the registry's answer to `get_key_set` (JSON).
 
     Steps: 1 the definition is confidential and has a key set · 2 its measurement is pinned · 3 the maker's evidence
-    holds under the client's policy · 4 and belongs to this channel, chaincode and sequence · 5 the maker's attested key
-    signed the descriptor · 6 which says the same as the attested data.
-    Raises: Refused (reason: not-initialised, measurement, binding, descriptor, those of `appraise`); MalformedInput.
+    holds under the client's policy · 4 and belongs to this channel, chaincode and sequence, and obeys a pinned ledger
+    enclave · 5 the maker's attested key signed the descriptor · 6 which says the same as the attested data.
+    Raises: Refused (reason: not-initialised, measurement, binding, ledger-measurement, descriptor, those of
+        `appraise`); MalformedInput.
     """
     document = _parse(answer)
     if not document["descriptor"]:  # 1
@@ -77,6 +75,12 @@ def verify_credentials(answer: bytes, *, channel: str, chaincode: str, trust: Tr
     )
     sequence = _integer(document["sequence"])
     require_binding(verdict, Binding(channel, trust.genesis_hash, chaincode, sequence, trust.registry))  # 4
+    if verdict.attested.ledger_measurement not in trust.ledger_measurements:
+        raise Refused(
+            f"wrong measurement of the ledger enclave: {verdict.attested.ledger_measurement.hex()} is not pinned",
+            reason="ledger-measurement",
+            hint="compare with `cloister ledger measure`; pin the new one only if you trust that code",
+        )
     descriptor = verify_descriptor(  # 5
         _base64(document["descriptor"], "descriptor"),
         signing_key=verdict.attested.signing_key,

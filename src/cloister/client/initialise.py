@@ -24,7 +24,7 @@ from cloister.gateway import Contract, EndorseError, Network
 from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements
 from cloister.trusted.attest.policy import parse_policy
 
-from .retry import retry_endorsement
+from .retry import retry_early
 
 Progress = Callable[[str], None]
 _RACE_CODES = {"MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT"}
@@ -56,7 +56,11 @@ class Initialised:
 
 
 class Initialiser:
-    """Initialises one organisation's enclave of one chaincode. `policy` is the appraisal policy's JSON, used once."""
+    """Initialises one organisation's enclave of one chaincode.
+
+    `policy` (the appraisal policy's JSON) and `ledger_measurement` (32 bytes) are what the registry is configured with,
+    once; afterwards they must be the same.
+    """
 
     def __init__(
         self,
@@ -66,12 +70,14 @@ class Initialiser:
         registry: str,
         msp_id: str,
         policy: bytes | None,
+        ledger_measurement: bytes,
         progress: Progress,
     ) -> None:
         self._network = network
         self._chaincode = chaincode
         self._msp_id = msp_id
         self._policy = policy
+        self._ledger_measurement = ledger_measurement
         self._progress = progress
         self._host: Contract = network.get_contract(chaincode)
         self._registry: Contract = network.get_contract(registry)
@@ -108,13 +114,22 @@ class Initialiser:
                     hint="give one with --policy FILE",
                 )
             self._progress("registry: setting the appraisal policy")
-            await self._registry_submit("configure", self._policy, await self._genesis_hash())
+            await self._registry_submit(
+                "configure", self._policy, await self._genesis_hash(), self._ledger_measurement.hex()
+            )
             return
         if self._policy is not None and parse_policy(self._policy).encode() != configuration["policy"].encode():
             raise Refused(
                 "the registry was configured with another appraisal policy, which cannot be changed",
                 reason="policy",
                 hint="compare `cloister submit --plain registry get_configuration` with your file",
+            )
+        if configuration["ledger_measurement"] != self._ledger_measurement.hex():
+            raise Refused(
+                f"the registry names another ledger enclave ({configuration['ledger_measurement']}) "
+                f"than this version of Cloister has ({self._ledger_measurement.hex()})",
+                reason="ledger-measurement",
+                hint="use the version of Cloister with which the registry was configured",
             )
 
     async def _genesis_hash(self) -> str:
@@ -211,17 +226,20 @@ class Initialiser:
     async def _ask(self, call: str, *arguments: str, organisation: str | None = None) -> Any:
         """One of the host's own calls, at this organisation's peer or another's."""
         organisations = [organisation or self._msp_id]
-        answer = await self._host.evaluate(
-            f"cloister:{call}", arguments=list(arguments), endorsing_organizations=organisations
-        )
-        return _json(answer)
+
+        async def ask() -> bytes:
+            return await self._host.evaluate(
+                f"cloister:{call}", arguments=list(arguments), endorsing_organizations=organisations
+            )
+
+        return _json(await retry_early(ask))
 
     async def _registry_submit(self, function: str, *arguments: str | bytes) -> None:
         """Submit, again for a while if an organisation's peer has not seen yet what this one has."""
         deadline = time.monotonic() + LAG_TIMEOUT_S
         while True:
             try:
-                await retry_endorsement(lambda: self._registry.submit_transaction(function, *arguments))
+                await retry_early(lambda: self._registry.submit_transaction(function, *arguments))
             except EndorseError as error:
                 lagging = any(text in error.message for text in _LAGGING)
                 if not lagging or time.monotonic() > deadline:

@@ -1,17 +1,25 @@
-"""Checking a result before it is believed, and a transaction before it is submitted."""
+"""Checking a result before it is believed, a transaction before it is submitted, and an outcome that was committed."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cloister.errors import Refused
-from cloister.trusted.chaincode.key_set import KeySetDescriptor
-from cloister.trusted.chaincode.outcome import Outcome, decode_outcome, decode_sealed_outcome
-from cloister.trusted.chaincode.reads import MetadataWrite, Write, event_hash, metadata_digest, writes_digest
-from cloister.trusted.chaincode.sealing import Place, open_response
-from cloister.trusted.chaincode.statement import NO_EVENT, ResultStatement, verify_statement
+from cloister.trusted.protocol.committed import CommitStatement, decode_committed_outcome, verify_commit_statement
+from cloister.trusted.protocol.key_set import KeySetDescriptor
+from cloister.trusted.protocol.outcome import Outcome, decode_outcome, decode_sealed_outcome
+from cloister.trusted.protocol.reads import MetadataWrite, Write, event_hash, metadata_digest, writes_digest
+from cloister.trusted.protocol.sealing import Place, open_response
+from cloister.trusted.protocol.statement import (
+    NO_CHECKPOINT,
+    NO_EVENT,
+    REVEAL_ON_COMMIT,
+    Checkpoint,
+    ResultStatement,
+    verify_statement,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +32,41 @@ class Expectation:
     creator: bytes
     sealed_request: bytes
     response_key: bytes
+    minimum: Checkpoint = NO_CHECKPOINT
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedResult:
-    """A result whose statement is the enclave's and is about exactly this call."""
+    """A result whose statement is the enclave's and is about exactly this call. No outcome: it opens on commit only."""
+
+    outcome: Outcome | None
+    statement: ResultStatement
+
+
+@dataclass(frozen=True, slots=True)
+class PendingOutcome:
+    """What is needed to open an outcome once its transaction is committed. `response_key` (32 bytes) is secret."""
+
+    transaction_id: str
+    response_hash: bytes
+    response_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedOutcome:
+    """A committed outcome, and the enclave's statement that its transaction is valid and covered."""
 
     outcome: Outcome
-    statement: ResultStatement
+    statement: CommitStatement
 
 
 def verify_result(payload: bytes, expectation: Expectation) -> VerifiedResult:
     """Verify and open a response payload.
 
     Steps: 1 signature under the verified result key · 2 every field that the client knows · 3 the ciphertext is the
-    signed one · 4 it opens under the response key.
-    Raises: Refused (reason: result-signature, result, integrity); MalformedInput.
+    signed one · 4 a query was answered at the client's own checkpoint or above · 5 it opens under the response key,
+    unless it is revealed on commit.
+    Raises: Refused (reason: result-signature, result, checkpoint, integrity); MalformedInput.
     """
     sealed = decode_sealed_outcome(payload)
     descriptor = expectation.descriptor
@@ -60,13 +87,45 @@ def verify_result(payload: bytes, expectation: Expectation) -> VerifiedResult:
     for name, value in expected.items():
         if getattr(statement, name) != value:
             raise Refused(f"result refused: its statement has another {name.replace('_', ' ')}", reason="result")
-    content = open_response(  # 4
+    _check_checkpoint(statement, expectation.minimum)  # 4
+    if statement.reveal == REVEAL_ON_COMMIT:
+        return VerifiedResult(None, statement)
+    content = open_response(  # 5
         response_key=expectation.response_key,
-        place=Place(descriptor.genesis_hash, descriptor.channel, descriptor.chaincode),
+        place=_place(descriptor),
         transaction_id=expectation.transaction_id,
         sealed=sealed.ciphertext,
     )
     return VerifiedResult(decode_outcome(content), statement)
+
+
+def verify_committed(payload: bytes, descriptor: KeySetDescriptor, pending: PendingOutcome) -> VerifiedOutcome:
+    """Verify and open a committed outcome. `descriptor`: of the key set that is current now.
+
+    Raises: Refused (reason: result-signature, result, integrity); MalformedInput.
+    """
+    committed = decode_committed_outcome(payload)
+    statement = verify_commit_statement(committed.statement, committed.signature, descriptor.result_key)
+    expected: dict[str, object] = {
+        "genesis_hash": descriptor.genesis_hash,
+        "channel": descriptor.channel,
+        "chaincode": descriptor.chaincode,
+        "key_set_id": descriptor.key_set_id,
+        "transaction_id": pending.transaction_id,
+        "response_hash": pending.response_hash,
+    }
+    for name, value in expected.items():
+        if getattr(statement, name) != value:
+            raise Refused(f"result refused: its statement has another {name.replace('_', ' ')}", reason="result")
+    if not statement.block < statement.checkpoint.height:
+        raise Refused("result refused: its block lies above its checkpoint", reason="result")
+    content = open_response(
+        response_key=pending.response_key,
+        place=_place(descriptor),
+        transaction_id=pending.transaction_id,
+        sealed=committed.ciphertext,
+    )
+    return VerifiedOutcome(decode_outcome(content), statement)
 
 
 def verify_effects(
@@ -87,3 +146,21 @@ def verify_effects(
     found = (writes_digest(writes), metadata_digest(parameters), event_hash(*event) if event else NO_EVENT)
     if found != (statement.writes_digest, statement.metadata_digest, statement.event_hash):
         raise Refused("result refused: the transaction differs from what the enclave signed", reason="result")
+
+
+def _check_checkpoint(statement: ResultStatement, minimum: Checkpoint) -> None:
+    """The enclave has checked that our checkpoint is on its chain; here, that it did not answer below it."""
+    checkpoint = statement.checkpoint
+    if checkpoint is None:
+        return
+    if checkpoint.height < minimum.height:
+        raise Refused(
+            f"result refused: it is of height {checkpoint.height}, this client has seen {minimum.height}",
+            reason="checkpoint",
+        )
+    if checkpoint.height == minimum.height and checkpoint.block_hash != minimum.block_hash:
+        raise Refused("result refused: it is of another chain than this client has seen", reason="fork")
+
+
+def _place(descriptor: KeySetDescriptor) -> Place:
+    return Place(descriptor.genesis_hash, descriptor.channel, descriptor.chaincode)

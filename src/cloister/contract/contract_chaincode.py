@@ -86,6 +86,10 @@ class ContractChaincode(Chaincode):
         except Exception as failure:  # noqa: BLE001  (a contract may raise anything)
             return error(str(failure) or type(failure).__name__)
 
+    def has_function(self, function_name: str) -> bool:
+        """Whether "function" or "Contract:function" exists."""
+        return self._lookup(function_name) is not None
+
     def is_evaluate(self, function_name: str) -> bool:
         """Whether "function" or "Contract:function" is declared as a query; False if it does not exist."""
         function = self._lookup(function_name)

@@ -24,10 +24,10 @@ from cloister.lifecycle import (
 )
 from cloister.network import Network, Organisation
 from cloister.network.processes import free_ports
-from cloister.trusted.attest.measurement import compute_measurement
+from cloister.trusted.attest.measurement import compute_ledger_measurement, compute_measurement
 from cloister.trusted.chaincode.contract_image import contract_digest
 
-from .servers import ServerPlan, start_host, start_plain
+from .servers import ServerPlan, start_host, start_ledger, start_plain
 from .workspace import REGISTRY, Deployment, Workspace
 
 Progress = Callable[[str], None]
@@ -122,6 +122,7 @@ async def initialise(network: Network, chaincode: str, *, progress: Progress = _
                 registry=REGISTRY,
                 msp_id=organisation.msp_id,
                 policy=workspace.policy_path.read_bytes(),
+                ledger_measurement=compute_ledger_measurement(),
                 progress=progress,
             )
             done.append(await initialiser.run())
@@ -134,7 +135,15 @@ def _serve(server: ServerPlan, workspace: Workspace, plan: Plan, contract: str, 
         return
     organisation = workspace.network.organisations[position]
     seed = plan.hash_seeds[position] if position < len(plan.hash_seeds) else "0"
-    start_host(server, workspace, msp_id=organisation.msp_id, chaincode=plan.name, contract=contract, hash_seed=seed)
+    start_host(
+        server,
+        workspace,
+        msp_id=organisation.msp_id,
+        chaincode=plan.name,
+        contract=contract,
+        ledger=start_ledger(workspace.network, organisation, workspace),
+        hash_seed=seed,
+    )
 
 
 async def _await_usable(network: Network, gateways: list[Gateway], plan: Plan) -> None:

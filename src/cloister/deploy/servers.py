@@ -1,4 +1,4 @@
-"""Chaincode servers of a development network as detached processes, started before their package is installed."""
+"""Servers of a development network as detached processes: chaincode servers, hosts, ledger services."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloister.errors import EnvironmentFailed
-from cloister.network import Network
-from cloister.network.processes import last_line, listens, running_pid, start_detached, stop_process, wait_until
+from cloister.network import Network, Organisation
+from cloister.network.network import SERVERS
+from cloister.network.processes import (
+    free_ports,
+    last_line,
+    listens,
+    running_pid,
+    start_detached,
+    stop_process,
+    wait_until,
+)
 
 from .errors import ServerDied
 from .workspace import REGISTRY, Workspace
@@ -50,9 +59,19 @@ def start_plain(plan: ServerPlan, contract: str) -> None:
 
 
 def start_host(
-    plan: ServerPlan, workspace: Workspace, *, msp_id: str, chaincode: str, contract: str, hash_seed: str
+    plan: ServerPlan,
+    workspace: Workspace,
+    *,
+    msp_id: str,
+    chaincode: str,
+    contract: str,
+    ledger: str,
+    hash_seed: str,
 ) -> None:
-    """Run a host with its enclave; its configuration is left in the folder as `host.toml`."""
+    """Run a host with its enclave; its configuration is left in the folder as `host.toml`.
+
+    `ledger`: address of the organisation's ledger service.
+    """
     text = "\n".join(
         [
             "# Written by `cloister chaincode deploy`. Simulation: for development and tests only.",
@@ -70,11 +89,60 @@ def start_host(
             f"hash_seed = {json.dumps(hash_seed)}",
             "[registry]",
             f"name = {json.dumps(REGISTRY)}",
+            "[ledger]",
+            f"address = {json.dumps(ledger)}",
             "",
         ]
     )
     (plan.folder / "host.toml").write_text(text, "utf-8")
     _start(plan, [sys.executable, "-m", "cloister", "host", "run", "--config", str(plan.folder / "host.toml")])
+
+
+def start_ledger(network: Network, organisation: Organisation, workspace: Workspace) -> str:
+    """Run an organisation's ledger service, if it does not run yet. Returns its address."""
+    folder = organisation.folder / "ledger"
+    record = folder / _RECORD
+    if not record.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = ServerPlan(folder, free_ports(1)[0], "")
+        (folder / "ledger.toml").write_text(_ledger_text(network, organisation, workspace, plan.address), "utf-8")
+        configuration = str(folder / "ledger.toml")
+        _start(plan, [sys.executable, "-m", "cloister", "ledger", "run", "--config", configuration])
+        return plan.address
+    command, port = _recorded(record)
+    if running_pid(folder, NAME) is None:
+        _launch(folder, command, port)
+    return f"127.0.0.1:{port}"
+
+
+def _ledger_text(network: Network, organisation: Organisation, workspace: Workspace, address: str) -> str:
+    reader, orderer = organisation.user("User1"), network.orderer
+    return "\n".join(
+        [
+            "# Written by `cloister chaincode deploy`. Simulation: for development and tests only.",
+            "[organisation]",
+            f"msp_id = {json.dumps(organisation.msp_id)}",
+            "[channel]",
+            f"name = {json.dumps(network.channel)}",
+            f"genesis = {json.dumps(str(network.genesis_block_path))}",
+            "[orderers]",
+            f"addresses = {json.dumps([orderer.endpoint])}",
+            f"tls_ca = {json.dumps(str(orderer.tls_ca_path))}",
+            f"tls_name = {json.dumps(orderer.host)}",
+            f"certificate = {json.dumps(str(reader.cert_path))}",
+            f"key = {json.dumps(str(reader.key_path))}",
+            "[enclave]",
+            'kind = "simulation"',
+            f"policy = {json.dumps(str(workspace.policy_path))}",
+            'state = "state"',
+            f"simulation_authority = {json.dumps(str(workspace.authority))}",
+            "[registry]",
+            f"name = {json.dumps(REGISTRY)}",
+            "[service]",
+            f"listen = {json.dumps(address)}",
+            "",
+        ]
+    )
 
 
 def start_again(network: Network) -> list[str]:
@@ -84,15 +152,21 @@ def start_again(network: Network) -> list[str]:
     """
     started = []
     for organisation in network.organisations:
-        for path in sorted(organisation.folder.glob(f"chaincode/*/{_RECORD}")):
+        found = [path for place in reversed(SERVERS) for path in sorted(organisation.folder.glob(f"{place}/{_RECORD}"))]
+        for path in found:  # ledger services before the hosts that need them
             if running_pid(path.parent, NAME) is None:
-                try:
-                    record = json.loads(path.read_text("utf-8"))
-                    _launch(path.parent, list(record["command"]), int(record["port"]))
-                except (OSError, ValueError, KeyError, TypeError) as error:
-                    raise EnvironmentFailed(f"{path} cannot be read", hint="deploy the chaincode again") from error
+                _launch(path.parent, *_recorded(path))
                 started.append(f"{organisation.name} {path.parent.name}")
     return started
+
+
+def _recorded(path: Path) -> tuple[list[str], int]:
+    """(command, port) of a server that ran before. Raises: EnvironmentFailed."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        return list(record["command"]), int(record["port"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EnvironmentFailed(f"{path} cannot be read", hint="deploy the chaincode again") from error
 
 
 def stop_server(folder: Path) -> bool:
@@ -113,7 +187,7 @@ def _launch(folder: Path, command: list[str], port: int) -> None:
 
     def up() -> bool:
         if running_pid(folder, NAME) is None:
-            raise ServerDied(f"chaincode server ended: {last_line(log)}", hint=f"see {log}")
+            raise ServerDied(f"server ended: {last_line(log)}", hint=f"see {log}")
         return listens(port)
 
-    wait_until(up, what="chaincode server starts", timeout_s=START_TIMEOUT_S, log=log)
+    wait_until(up, what="server starts", timeout_s=START_TIMEOUT_S, log=log)

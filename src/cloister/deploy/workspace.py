@@ -19,6 +19,7 @@ from cloister.errors import EnvironmentFailed, UsageError
 from cloister.fabric.block import parse_block
 from cloister.network import Network, Organisation
 from cloister.trusted.attest.evidence import KIND_SIMULATION
+from cloister.trusted.attest.measurement import compute_ledger_measurement
 from cloister.trusted.attest.policy import AppraisalPolicy, parse_policy
 
 REGISTRY = "registry"
@@ -73,6 +74,7 @@ class Workspace:
             policy=parse_policy(self.policy_path.read_bytes()),
             genesis_hash=parse_block(self.network.genesis_block_path.read_bytes()).header_hash,
             measurements=frozenset({bytes.fromhex(deployment.measurement)}),
+            ledger_measurements=frozenset({compute_ledger_measurement()}),
             registry=registry,
         )
 

@@ -31,6 +31,9 @@ simulation_authority = "authority.key"
 
 [registry]
 name = "registry"                 # the enclave registry chaincode on the same channel
+
+[ledger]
+address = "127.0.0.1:7070"        # the organisation's own ledger service: `cloister ledger run`
 """
 
 _KEYS: dict[str, dict[str, bool]] = {
@@ -45,6 +48,7 @@ _KEYS: dict[str, dict[str, bool]] = {
     },
     "enclave": {"kind": True, "contract": True, "state": True, "simulation_authority": True, "hash_seed": False},
     "registry": {"name": True},
+    "ledger": {"address": True},
 }
 
 
@@ -63,6 +67,7 @@ class HostConfig:
     state: Path
     authority: Path
     registry: str
+    ledger: str
     hash_seed: str
 
 
@@ -94,6 +99,7 @@ def load_host_config(path: Path) -> HostConfig:
         state=folder / enclave["state"],
         authority=folder / enclave["simulation_authority"],
         registry=values["registry"]["name"],
+        ledger=values["ledger"]["address"],
         hash_seed=enclave["hash_seed"] or "0",
     )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +19,8 @@ from cloister.contract.response import Response, ResponseCode, success
 from cloister.contract.server import PeerStub
 from cloister.errors import CloisterError, Refused, UsageError
 from cloister.fabric.identity import decode_serialized_identity
-from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements, decode_evidence
+from cloister.trusted.attest.evidence import decode_evidence
+from cloister.trusted.protocol.upgrade import EVERY_ORGANISATION
 from cloister.wire.messages import (
     Activate,
     EnclaveMessage,
@@ -41,8 +41,7 @@ from .config import HostConfig
 from .sealed_file import write_sealed
 
 PREFIX = b"cloister:"
-NO_UPGRADE_POLICY = bytes(32)
-"""No upgrade policy yet: keys are handed to the same measurement only."""
+OPEN = b"cloister:open"
 _FRESH = b"fresh"
 
 _Reply = TypeVar("_Reply")
@@ -69,7 +68,7 @@ class Control:
         if name == b"cloister:make-keys":
             return await self._make_keys()
         if name == b"cloister:activate":
-            return await self._activate(stub)
+            return await self._activate()
         if name == b"cloister:import":
             return await self._import(stub)
         raise UsageError("unknown host call: expected status, provision, make-keys, activate, export or import")
@@ -111,8 +110,8 @@ class Control:
             msp_id=self._config.msp_id,
             policy=configuration["policy"].encode(),
             registry=self._config.registry,
-            upgrade_policy_hash=NO_UPGRADE_POLICY,
-            ledger_measurement=b"",
+            upgrade_policy_hash=EVERY_ORGANISATION,
+            ledger_measurement=bytes.fromhex(configuration["ledger_measurement"]),
         )
         provisioned = await self._ask_for(message, Provisioned)
         self._keep(provisioned.sealed)
@@ -123,25 +122,26 @@ class Control:
         self._keep(made.sealed)
         return _json(descriptor=_base64(made.descriptor), evidence=_base64(made.evidence))
 
-    async def _activate(self, stub: PeerStub) -> Response:
-        key_set = await self._registry(stub, "get_key_set", self._config.chaincode)
-        sealed = await self._ask_for(Activate(base64.b64decode(key_set["descriptor"])), Sealed)
+    async def _activate(self) -> Response:
+        sealed = await self._ask_for(Activate(), Sealed)
         self._keep(sealed.sealed)
         return await self._status()
 
     async def _export(self, stub: PeerStub, arguments: Sequence[bytes]) -> Response:
-        if len(arguments) != 1:
-            raise UsageError("export: expected the newcomer's evidence id")
+        if len(arguments) not in (1, 2):
+            raise UsageError("export: expected the newcomer's evidence id and, for an upgrade, approvals")
         newcomer = await self._registry(
             stub, "get_enclave", self._config.chaincode, arguments[0].decode("ascii", "replace")
         )
         message = ExportKeys(
-            base64.b64decode(newcomer["evidence"]), base64.b64decode(newcomer["endorsements"]), int(time.time())
+            evidence=base64.b64decode(newcomer["evidence"]),
+            endorsements=base64.b64decode(newcomer["endorsements"]),
+            upgrade=arguments[1] if len(arguments) > 1 else b"",
         )
         exported = await self._ask_for(message, Exported)
         status = await self._ask_for(GetStatus(), Status)
         exporter = decode_evidence(status.evidence).evidence_id.hex()
-        return _json(export=_base64(exported.export), exporter=exporter)
+        return _json(export=_base64(exported.export), exporter=exporter, exporter_sequence=status.sequence)
 
     async def _import(self, stub: PeerStub) -> Response:
         chaincode = self._config.chaincode
@@ -150,14 +150,13 @@ class Control:
         posted = await self._registry(stub, "get_export", chaincode, newcomer)
         if not posted["export"]:
             raise Refused("no keys have been exported to this enclave yet", reason="export", hint="run `cloister init`")
-        exporter = await self._registry(stub, "get_enclave", chaincode, posted["exporter"])
-        key_set = await self._registry(stub, "get_key_set", chaincode)
+        exporter = await self._registry(
+            stub, "get_enclave", chaincode, posted["exporter"], str(posted["exporter_sequence"])
+        )
         message = ImportKeys(
             export=base64.b64decode(posted["export"]),
             exporter_evidence=base64.b64decode(exporter["evidence"]),
             exporter_endorsements=base64.b64decode(exporter["endorsements"]),
-            descriptor=base64.b64decode(key_set["descriptor"]),
-            now_s=int(time.time()),
         )
         sealed = await self._ask_for(message, Sealed)
         self._keep(sealed.sealed)
@@ -205,11 +204,6 @@ class Control:
         if not isinstance(reply, kind):
             raise CloisterError(f"enclave answered {type(reply).__name__}, expected {kind.__name__}")
         return reply
-
-
-def simulation_endorsements() -> bytes:
-    """What goes with simulated evidence: nothing."""
-    return Endorsements(KIND_SIMULATION, b"").encode()
 
 
 def _json(**fields: object) -> Response:

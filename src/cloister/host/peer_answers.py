@@ -1,4 +1,4 @@
-"""Serving an enclave's questions from a peer's simulation, and writing its result into it."""
+"""Serving an enclave's questions from a peer's simulation and the ledger enclave, and writing its result."""
 
 from __future__ import annotations
 
@@ -7,17 +7,34 @@ import asyncio
 from cloister.contract.iterators import KeyValue, Page
 from cloister.contract.ledger import VALIDATION_PARAMETER
 from cloister.contract.server import PeerStub
-from cloister.wire.messages import Answer, GetRange, GetState, Question, Result, RowsAnswer, ValueAnswer
+from cloister.wire.messages import (
+    Answer,
+    AskLedger,
+    GetRange,
+    GetState,
+    LedgerReplied,
+    Question,
+    Result,
+    RowsAnswer,
+    ValueAnswer,
+)
 
 
-async def answer_from_peer(stub: PeerStub, question: Question) -> Answer:
-    """What the peer says. Raises: PeerRefused, PeerLost."""
+async def answer_from_peer(stub: PeerStub, question: Question, ledger: asyncio.Future[bytes]) -> Answer:
+    """What the peer says, with what the ledger enclave says to it: both are asked at once.
+
+    Raises: PeerRefused, PeerLost.
+    """
+    if isinstance(question, AskLedger):
+        return LedgerReplied(await ledger)
     if isinstance(question, GetState):
-        return ValueAnswer(await stub.get_state(question.key) or None)
+        value = await stub.get_state(question.key) or None
+        return ValueAnswer(value, await ledger)
     if isinstance(question, GetRange):
-        return await _rows(stub, question)
+        rows, bookmark = await _rows(stub, question)
+        return RowsAnswer(rows, bookmark, await ledger)
     parameters = await stub.get_state_metadata(question.key)
-    return ValueAnswer(parameters.get(VALIDATION_PARAMETER) or None)
+    return ValueAnswer(parameters.get(VALIDATION_PARAMETER) or None, await ledger)
 
 
 async def write_result(stub: PeerStub, result: Result) -> None:
@@ -31,7 +48,7 @@ async def write_result(stub: PeerStub, result: Result) -> None:
         stub.set_event(result.event_name, result.event_payload)
 
 
-async def _rows(stub: PeerStub, question: GetRange) -> RowsAnswer:
+async def _rows(stub: PeerStub, question: GetRange) -> tuple[tuple[tuple[str, bytes], ...], str]:
     page: Page[KeyValue] = await stub.get_state_by_range(
         question.start, question.end, page_size=question.limit, bookmark=question.bookmark
     )
@@ -40,4 +57,4 @@ async def _rows(stub: PeerStub, question: GetRange) -> RowsAnswer:
     while page.has_more and not question.limit:
         page = await stub.next_state_page(page.id)
         rows.extend((row.key, row.value) for row in page.results)
-    return RowsAnswer(tuple(rows), bookmark if question.limit else "")
+    return tuple(rows), bookmark if question.limit else ""

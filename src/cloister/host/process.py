@@ -1,25 +1,16 @@
-"""Starting and stopping the enclave process, and starting it again when it dies.
-
-In simulation the enclave is an ordinary Python process with a bare environment; `sgx-dcap` will start it under Gramine.
-"""
+"""The host's chaincode enclave: its process, and the link to it."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloister.errors import EnvironmentFailed
+from cloister.enclave_process import EnclaveRun, start_enclave_process
 
 from .errors import EnclaveLost
-from .link import EnclaveLink, open_link
+from .link import AskLedgerEnclave, EnclaveLink, open_link
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 5.0
-_READY = b"listening "
-_MAX_LINE = 400
+MODULE = "cloister.trusted.chaincode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +20,6 @@ class EnclaveCommand:
     contract: str
     authority: Path
     hash_seed: str = "0"
-
-    def arguments(self) -> list[str]:
-        """The command line. -P: no current folder on the import path; -s: no user packages."""
-        return [sys.executable, "-P", "-s", "-B", "-m", "cloister.trusted.chaincode"]
 
     def environment(self) -> dict[str, str]:
         """The whole environment of the process; nothing of the host's own enters it."""
@@ -47,79 +34,50 @@ class EnclaveCommand:
 class EnclaveProcess:
     """A running enclave and the link to it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, link: EnclaveLink) -> None:
-        self._process = process
-        self.port = port
+    def __init__(self, run: EnclaveRun, link: EnclaveLink, ask_ledger: AskLedgerEnclave) -> None:
+        self._run = run
+        self._ask_ledger = ask_ledger
         self.link = link
 
     @property
     def pid(self) -> int:
         """The process id."""
-        return self._process.pid
+        return self._run.pid
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on loopback."""
+        return self._run.port
 
     @property
     def alive(self) -> bool:
         """True while the process runs and its connection stands."""
-        return self._process.returncode is None and self.link.alive
+        return self._run.alive and self.link.alive
 
     async def reconnect(self) -> None:
         """A new connection after the old one broke. Raises: EnclaveLost."""
         await self.link.close()
-        self.link = await open_link(self.port)
+        self.link = await open_link(self._run.port, self._ask_ledger)
 
     def kill(self) -> None:
         """End it at once."""
-        self._process.kill()
+        self._run.kill()
 
     async def stop(self) -> bytes:
-        """Close its standard input, which ends it; kill it if it does not end in STOP_TIMEOUT_S seconds.
-
-        Returns what it wrote to standard error, at most a few lines.
-        """
+        """Close the link and end the process; what it wrote to standard error, at most a few lines."""
         await self.link.close()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_S)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        return await self._process.stderr.read(_MAX_LINE * 10) if self._process.stderr is not None else b""
+        return await self._run.stop()
 
 
-async def start_enclave(command: EnclaveCommand) -> EnclaveProcess:
-    """Start an enclave and connect to it.
+async def start_enclave(command: EnclaveCommand, ask_ledger: AskLedgerEnclave) -> EnclaveProcess:
+    """Start an enclave and connect to it; its questions for the ledger enclave go to `ask_ledger`.
 
     Raises: EnvironmentFailed if it does not start (its one line of explanation is in the message); EnclaveLost.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command.arguments(),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=command.environment(),
-        start_new_session=True,  # Ctrl-C reaches the host, which then stops the enclave in order
-        cwd=os.path.sep,
-    )
+    run = await start_enclave_process(MODULE, command.environment())
     try:
-        port = await asyncio.wait_for(_read_port(process), START_TIMEOUT_S)
-        return EnclaveProcess(process, port, await open_link(port))
-    except (TimeoutError, EnclaveLost, EnvironmentFailed, asyncio.CancelledError) as error:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        if isinstance(error, TimeoutError):
-            raise EnvironmentFailed(f"enclave did not start within {START_TIMEOUT_S:.0f} s") from error
+        link = await open_link(run.port, ask_ledger)
+    except EnclaveLost:
+        await run.stop()
         raise
-
-
-async def _read_port(process: asyncio.subprocess.Process) -> int:
-    if process.stdout is None or process.stderr is None:
-        raise EnvironmentFailed("enclave started without pipes")
-    line = await process.stdout.readline()
-    if line.startswith(_READY) and line[len(_READY) :].strip().isdigit():
-        return int(line[len(_READY) :])
-    said = (await process.stderr.read(_MAX_LINE * 10)).decode("utf-8", "replace").strip().splitlines()
-    await process.wait()
-    reason = (said[-1] if said else "it said nothing")[:_MAX_LINE]
-    raise EnvironmentFailed(f"enclave did not start: {reason.removeprefix('enclave: ')}")
+    return EnclaveProcess(run, link, ask_ledger)

@@ -66,6 +66,10 @@ def _remove(folder: Path) -> None:
         raise EnvironmentFailed(f"{error.filename or folder} cannot be removed: {error.strerror}") from error
 
 
+SERVERS = ("chaincode/*", "ledger")
+"""Folders within an organisation's where servers of ours keep their pid files."""
+
+
 class Network:
     """A network in a folder. Make it with `Network.up` or `Network.load`."""
 
@@ -159,7 +163,8 @@ class Network:
 
     def _chaincode_pids(self) -> list[Path]:
         """Pid files of chaincode servers that were deployed on this network."""
-        return sorted(path for item in self.organisations for path in item.folder.glob("chaincode/*/*.pid"))
+        folders = [item.folder for item in self.organisations]
+        return sorted(path for folder in folders for place in SERVERS for path in folder.glob(f"{place}/*.pid"))
 
     def stop_orderer(self) -> None:
         """Stop the orderer."""

@@ -26,10 +26,11 @@ from cloister.trusted.attest.appraise import Binding, Verdict, appraise, require
 from cloister.trusted.attest.evidence import decode_endorsements, decode_evidence
 from cloister.trusted.attest.policy import ReferenceValues, parse_policy
 from cloister.trusted.chaincode.handover import MAX_EXPORT_BYTES, ExportScope, verify_export
-from cloister.trusted.chaincode.key_set import KeySetDescriptor, parse_descriptor, verify_descriptor
+from cloister.trusted.protocol.key_set import parse_descriptor, verify_descriptor
 
 POLICY = "policy"
 GENESIS = "genesis"
+LEDGER = "ledger"
 ENCLAVE = "enclave"
 KEY_SET = "key-set"
 EXPORT = "export"
@@ -48,16 +49,19 @@ class EnclaveRegistry(Contract):
 
     Name = "EnclaveRegistry"
 
-    async def configure(self, ctx: TransactionContext, policy: str, genesis_hash: str) -> str:
-        """Set the channel's appraisal policy (JSON) and genesis block hash (hex), once and for all; again is harmless.
+    async def configure(self, ctx: TransactionContext, policy: str, genesis_hash: str, ledger_measurement: str) -> str:
+        """Set the channel's appraisal policy (JSON), genesis block hash and ledger enclave's measurement (both hex).
 
-        The hash is the caller's claim: peers refuse to be asked for blocks from within chaincode (2.5.9
-        core/scc/qscc). A wrong one makes the registry useless and nothing else: every client compares it with its own.
+        Once and for all; again is harmless. They are the caller's claims: peers refuse to be asked for blocks from
+        within chaincode (2.5.9 core/scc/qscc). Wrong ones make the registry useless and nothing else: they stand in
+        every enclave's evidence, and every client compares them with its own.
         """
         stub = ctx.get_stub()
-        if not re.fullmatch("[0-9a-f]{64}", genesis_hash):
-            raise TransactionError("genesis hash: expected 64 lower-case hex digits")
-        wanted = {POLICY: parse_policy(policy.encode()).encode(), GENESIS: bytes.fromhex(genesis_hash)}
+        wanted = {
+            POLICY: parse_policy(policy.encode()).encode(),
+            GENESIS: _hash(genesis_hash, "genesis hash"),
+            LEDGER: _hash(ledger_measurement, "ledger measurement"),
+        }
         for key, value in wanted.items():
             present = await stub.get_state(key)
             if present and present != value:
@@ -69,7 +73,10 @@ class EnclaveRegistry(Contract):
     async def register(
         self, ctx: TransactionContext, chaincode: str, evidence: str, endorsements: str, descriptor: str = ""
     ) -> str:
-        """Register an attested enclave; the first one brings the signed descriptor of the key set it made."""
+        """Register an attested enclave; the first one brings the signed descriptor of the key set it made.
+
+        After an upgrade an enclave registers first without one, so that it can be given the keys so far.
+        """
         stub = ctx.get_stub()
         definition = await _definition(ctx, chaincode)
         verdict = await self._appraise(ctx, chaincode, definition, evidence, endorsements)
@@ -81,9 +88,9 @@ class EnclaveRegistry(Contract):
             if key_set_present:
                 raise TransactionError("registration refused: this definition has a key set already")
             _check_descriptor(_decode(descriptor, "descriptor"), verdict)
-            record = {"descriptor": descriptor, "maker": verdict.evidence_id.hex()}
-            await stub.put_state(key_set_key, json.dumps(record, sort_keys=True))
-        elif not key_set_present:
+            # The bytes themselves: the ledger enclave reads them, and counts their first write only.
+            await stub.put_state(key_set_key, _decode(descriptor, "descriptor"))
+        elif not key_set_present and definition.sequence == 1:
             raise TransactionError("registration refused: the first enclave of a definition brings its key set")
         enclave = {
             "evidence": evidence,
@@ -99,21 +106,34 @@ class EnclaveRegistry(Contract):
         return verdict.evidence_id.hex()
 
     async def put_export(
-        self, ctx: TransactionContext, chaincode: str, exporter: str, newcomer: str, export: str
+        self,
+        ctx: TransactionContext,
+        chaincode: str,
+        exporter: str,
+        newcomer: str,
+        export: str,
+        exporter_sequence: int = 0,
     ) -> str:
-        """Post the keys that one registered enclave wrapped to another."""
+        """Post the keys that one registered enclave wrapped to another; `exporter_sequence` 0: of the same definition.
+
+        Keys of an earlier definition are posted for the first enclave after an upgrade.
+        """
         stub = ctx.get_stub()
         definition = await _definition(ctx, chaincode)
         encoded = _decode(export, "export")
         if len(encoded) > MAX_EXPORT_BYTES:
             raise TransactionError("key export refused: too long")
-        exporter_record = await self._enclave(ctx, chaincode, definition.sequence, exporter)
+        sequence = exporter_sequence or definition.sequence
+        exporter_record = await self._enclave(ctx, chaincode, sequence, exporter)
         newcomer_record = await self._enclave(ctx, chaincode, definition.sequence, newcomer)
+        descriptor = parse_descriptor(await self._key_set(ctx, chaincode, sequence))
         verdict = await self._appraise(
-            ctx, chaincode, definition, exporter_record["evidence"], exporter_record["endorsements"]
+            ctx,
+            chaincode,
+            _Definition(sequence, descriptor.measurement),
+            exporter_record["evidence"],
+            exporter_record["endorsements"],
         )
-        key_set = json.loads(await self._key_set(ctx, chaincode, definition.sequence))
-        descriptor = _unverified_descriptor(key_set["descriptor"])
         scope = ExportScope(
             genesis_hash=verdict.attested.genesis_hash,
             chaincode=chaincode,
@@ -123,17 +143,21 @@ class EnclaveRegistry(Contract):
             newcomer=decode_evidence(_decode(newcomer_record["evidence"], "evidence")).evidence_id,
         )
         verify_export(encoded, scope=scope, signing_key=verdict.attested.signing_key)
-        record = {"exporter": exporter, "export": export}
+        record = {"exporter": exporter, "exporter_sequence": sequence, "export": export}
         key = stub.create_composite_key(EXPORT, [chaincode, str(definition.sequence), newcomer])
         await stub.put_state(key, json.dumps(record, sort_keys=True))
         return "OK"
 
     @query
     async def get_configuration(self, ctx: TransactionContext) -> str:
-        """JSON: policy (text) and genesis_hash (hex); both empty before `configure`."""
+        """JSON: policy (text), genesis_hash and ledger_measurement (hex); all empty before `configure`."""
         stub = ctx.get_stub()
-        policy, genesis = await stub.get_state(POLICY), await stub.get_state(GENESIS)
-        return json.dumps({"policy": policy.decode(), "genesis_hash": genesis.hex()}, sort_keys=True)
+        configuration = {
+            "policy": (await stub.get_state(POLICY)).decode(),
+            "genesis_hash": (await stub.get_state(GENESIS)).hex(),
+            "ledger_measurement": (await stub.get_state(LEDGER)).hex(),
+        }
+        return json.dumps(configuration, sort_keys=True)
 
     @query
     async def get_key_set(self, ctx: TransactionContext, chaincode: str) -> str:
@@ -152,37 +176,39 @@ class EnclaveRegistry(Contract):
         key = ctx.get_stub().create_composite_key(KEY_SET, [chaincode, str(definition.sequence)])
         stored = await ctx.get_stub().get_state(key)
         if stored:
-            key_set = json.loads(stored)
-            maker = await self._enclave(ctx, chaincode, definition.sequence, key_set["maker"])
-            answer["descriptor"] = key_set["descriptor"]
+            maker = await self._enclave(ctx, chaincode, definition.sequence, parse_descriptor(stored).maker.hex())
+            answer["descriptor"] = base64.b64encode(stored).decode("ascii")
             answer |= {name: maker[name] for name in ("evidence", "endorsements")}
         return json.dumps(answer, sort_keys=True)
 
     @query
-    async def list_enclaves(self, ctx: TransactionContext, chaincode: str) -> str:
-        """JSON list of the enclaves registered for the committed definition: evidence_id and what `register` stored."""
+    async def list_enclaves(self, ctx: TransactionContext, chaincode: str, sequence: int = 0) -> str:
+        """JSON list of the enclaves registered for a definition: evidence_id and what `register` stored.
+
+        `sequence` 0: the committed definition's, here and below.
+        """
         stub = ctx.get_stub()
-        definition = await _definition(ctx, chaincode)
+        number = sequence or (await _definition(ctx, chaincode)).sequence
         enclaves = []
-        rows = await stub.get_state_by_partial_composite_key(ENCLAVE, [chaincode, str(definition.sequence)])
+        rows = await stub.get_state_by_partial_composite_key(ENCLAVE, [chaincode, str(number)])
         async for row in rows:
             _, parts = stub.split_composite_key(row.key)
             enclaves.append({"evidence_id": parts[-1], **json.loads(row.value)})
         return json.dumps(enclaves, sort_keys=True)
 
     @query
-    async def get_enclave(self, ctx: TransactionContext, chaincode: str, evidence_id: str) -> str:
+    async def get_enclave(self, ctx: TransactionContext, chaincode: str, evidence_id: str, sequence: int = 0) -> str:
         """JSON: what `register` stored about one enclave."""
-        definition = await _definition(ctx, chaincode)
-        return json.dumps(await self._enclave(ctx, chaincode, definition.sequence, evidence_id), sort_keys=True)
+        number = sequence or (await _definition(ctx, chaincode)).sequence
+        return json.dumps(await self._enclave(ctx, chaincode, number, evidence_id), sort_keys=True)
 
     @query
     async def get_export(self, ctx: TransactionContext, chaincode: str, newcomer: str) -> str:
-        """JSON: export and exporter (evidence id) posted for a newcomer; both empty if there is none."""
+        """JSON: export, exporter (evidence id) and exporter_sequence posted for a newcomer; empty if there is none."""
         definition = await _definition(ctx, chaincode)
         key = ctx.get_stub().create_composite_key(EXPORT, [chaincode, str(definition.sequence), newcomer])
         stored = await ctx.get_stub().get_state(key)
-        return stored.decode() or json.dumps({"export": "", "exporter": ""})
+        return stored.decode() or json.dumps({"export": "", "exporter": "", "exporter_sequence": 0})
 
     async def _appraise(
         self, ctx: TransactionContext, chaincode: str, definition: _Definition, evidence: str, endorsements: str
@@ -207,6 +233,8 @@ class EnclaveRegistry(Contract):
             registry=_own_name(ctx),
         )
         require_binding(verdict, binding)
+        if verdict.attested.ledger_measurement != await stub.get_state(LEDGER):
+            raise TransactionError("registration refused: the enclave obeys another ledger enclave")
         return verdict
 
     async def _enclave(
@@ -238,8 +266,10 @@ def _decode(text: str, what: str) -> bytes:
         raise TransactionError(f"{what}: expected base64") from error
 
 
-def _unverified_descriptor(text: str) -> KeySetDescriptor:
-    return parse_descriptor(_decode(text, "descriptor"))
+def _hash(text: str, what: str) -> bytes:
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise TransactionError(f"{what}: expected 64 lower-case hex digits")
+    return bytes.fromhex(text)
 
 
 def _check_descriptor(signed: bytes, verdict: Verdict) -> None:

@@ -1,25 +1,18 @@
-"""The messages between a host and its enclave: the only ones that cross the border.
+"""The messages between a host and its chaincode enclave: the only ones that cross the border.
 
 Trust level: pure, measured into enclaves. Everything a host sends is a claim.
 Shape on the wire: u32 length (stream.py), then the canonical frame with the message's name as tag and as fields the
-call number (u64) and the dataclass fields in order. A call is numbered by the host; the enclave's questions and its
-final answer carry the number of the call they belong to.
-Field types: bytes as they are, str as UTF-8, int as u64, `bytes | None` as presence byte + bytes,
-tuples of bytes or of (str, bytes) pairs as nested frames.
+call number (u64) and the dataclass fields in order (codec.py). A call is numbered by the host; the enclave's questions
+and its final answer carry the number of the call they belong to. `ledger` in questions and answers is sealed between
+this enclave and a ledger enclave (attest/session.py); empty in an answer: the host could not get one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
 
-from cloister.errors import MalformedInput
-
-from .framing import decode_frame, decode_text, decode_u64, encode_frame, u64
-
-MAX_ROWS: Final = 1_000_000
-
+from .codec import Codec
+from .framing import decode_u64, u64
 
 # --- host → enclave -------------------------------------------------------------------------------------------------
 
@@ -35,7 +28,7 @@ class Restore:
 class Provision:
     """Where this enclave is to belong. Every field goes into its attested data. Answered by Provisioned.
 
-    genesis_hash and upgrade_policy_hash 32 bytes, ledger_measurement 0 or 32; policy is canonical JSON.
+    genesis_hash, upgrade_policy_hash, ledger_measurement 32 bytes; policy is canonical JSON.
     """
 
     channel: str
@@ -50,24 +43,34 @@ class Provision:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectLedger:
+    """Begin a session with a ledger enclave. Answered by LedgerHello."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerWelcome:
+    """The ledger enclave's answer to the hello. Answered by LedgerConfirm; the session is used from then on."""
+
+    welcome: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class MakeKeys:
     """Make a candidate key set, used only once `Activate` has shown it as the first committed. Answered by KeysMade."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activate:
-    """The key set descriptor that was committed first. Answered by Sealed."""
-
-    descriptor: bytes
+    """Use the candidate, if the ledger enclave has its key set as the first committed. Answered by Sealed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportKeys:
-    """Wrap the key ring to a newcomer. `now_s` is used for collateral age only. Answered by Exported."""
+    """Wrap the key ring to a newcomer, of this definition or of the one committed now. Answered by Exported."""
 
     evidence: bytes
     endorsements: bytes
-    now_s: int
+    upgrade: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,6 @@ class ImportKeys:
     export: bytes
     exporter_evidence: bytes
     exporter_endorsements: bytes
-    descriptor: bytes
-    now_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,19 @@ class Invoke:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenCommitted:
+    """Open the response of a committed transaction, out of its block (`common.Block`). Answered by Opened."""
+
+    transaction_id: str
+    block: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ValueAnswer:
     """Answer to GetState or GetParameter: the stored bytes, or None if the key is absent."""
 
     value: bytes | None
+    ledger: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,14 @@ class RowsAnswer:
 
     rows: tuple[tuple[str, bytes], ...]
     bookmark: str
+    ledger: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReplied:
+    """Answer to AskLedger."""
+
+    ledger: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +138,8 @@ class Abandon:
 class Status:
     """Public facts about the enclave. `state` is one of new, provisioned, candidate, ready.
 
-    measurement 32 bytes; evidence empty before provisioning; key_set_id 0 or 32 bytes.
+    measurement 32 bytes; evidence empty before provisioning; key_set_id 0 or 32 bytes; `ledger` 0 or 1: whether a
+    session with a ledger enclave stands.
     """
 
     state: str
@@ -129,6 +148,7 @@ class Status:
     sequence: int
     evidence: bytes
     key_set_id: bytes
+    ledger: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +157,20 @@ class Provisioned:
 
     evidence: bytes
     sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHello:
+    """For the ledger enclave."""
+
+    hello: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerConfirm:
+    """For the ledger enclave."""
+
+    confirm: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +201,7 @@ class GetState:
     """Question: the value of one stored key."""
 
     key: str
+    ledger: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +209,7 @@ class GetParameter:
     """Question: the endorsement parameter of one stored key."""
 
     key: str
+    ledger: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +220,14 @@ class GetRange:
     end: str
     limit: int
     bookmark: str
+    ledger: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AskLedger:
+    """Question for the ledger enclave alone."""
+
+    ledger: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,136 +243,111 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """The response of a committed transaction, resealed to the key in its request, and what the enclave signed."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
-    """The enclave will not do this. `reason` is a stable code without any secret."""
+    """The enclave will not do this. `reason` is a stable code without any secret.
+
+    `detail`: public facts that help, such as the id of the transaction that wrote a value uncovered.
+    """
 
     reason: str
+    detail: str
 
 
 HostMessage = (
     Restore
     | Provision
+    | ConnectLedger
+    | LedgerWelcome
     | MakeKeys
     | Activate
     | ExportKeys
     | ImportKeys
     | GetStatus
     | Invoke
+    | OpenCommitted
     | ValueAnswer
     | RowsAnswer
+    | LedgerReplied
     | Abandon
 )
-Question = GetState | GetParameter | GetRange
-Answer = ValueAnswer | RowsAnswer
-EnclaveMessage = Status | Provisioned | KeysMade | Sealed | Exported | Question | Result | Refusal
+Question = GetState | GetParameter | GetRange | AskLedger
+Answer = ValueAnswer | RowsAnswer | LedgerReplied
+EnclaveMessage = (
+    Status
+    | Provisioned
+    | LedgerHello
+    | LedgerConfirm
+    | KeysMade
+    | Sealed
+    | Exported
+    | Question
+    | Result
+    | Opened
+    | Refusal
+)
+_HOST: Codec[HostMessage] = Codec(
+    (
+        Restore,
+        Provision,
+        ConnectLedger,
+        LedgerWelcome,
+        MakeKeys,
+        Activate,
+        ExportKeys,
+        ImportKeys,
+        GetStatus,
+        Invoke,
+        OpenCommitted,
+        ValueAnswer,
+        RowsAnswer,
+        LedgerReplied,
+        Abandon,
+    )
+)
+_ENCLAVE: Codec[EnclaveMessage] = Codec(
+    (
+        Status,
+        Provisioned,
+        LedgerHello,
+        LedgerConfirm,
+        KeysMade,
+        Sealed,
+        Exported,
+        GetState,
+        GetParameter,
+        GetRange,
+        AskLedger,
+        Result,
+        Opened,
+        Refusal,
+    )
+)
 
-_T = TypeVar("_T")
+
+def encode_host_message(call: int, message: HostMessage) -> bytes:
+    """One message's frame to an enclave, without the length in front."""
+    return _HOST.encode(message, u64(call))
 
 
-def encode_message(call: int, message: HostMessage | EnclaveMessage) -> bytes:
-    """One message's frame, without the length in front."""
-    kinds = _FIELD_KINDS[type(message)]
-    body = [_ENCODERS[kind](getattr(message, name)) for name, kind in kinds]
-    return encode_frame(type(message).__name__.encode(), (u64(call), *body))
+def encode_enclave_message(call: int, message: EnclaveMessage) -> bytes:
+    """One message's frame to a host, without the length in front."""
+    return _ENCLAVE.encode(message, u64(call))
 
 
 def decode_host_message(encoded: bytes) -> tuple[int, HostMessage]:
     """(call, message) from a host. Raises: MalformedInput, and nothing else, for any bytes."""
-    return _decode(encoded, _HOST_MESSAGES)
+    (call,), message = _HOST.decode(encoded, before=1)
+    return decode_u64(call, "call"), message
 
 
 def decode_enclave_message(encoded: bytes) -> tuple[int, EnclaveMessage]:
     """(call, message) from an enclave. Raises: MalformedInput, and nothing else, for any bytes."""
-    return _decode(encoded, _ENCLAVE_MESSAGES)
-
-
-def _decode(encoded: bytes, known: dict[bytes, type[_T]]) -> tuple[int, _T]:
-    length = int.from_bytes(encoded[:4], "big")
-    tag = encoded[4 : 4 + length]
-    message_type = known.get(tag)
-    if message_type is None:
-        raise MalformedInput("message: unknown kind", field="message")
-    kinds = _FIELD_KINDS[message_type]
-    call, *body = decode_frame(tag, encoded, count=1 + len(kinds))
-    values = [_DECODERS[kind](item) for (_, kind), item in zip(kinds, body, strict=True)]
-    return decode_u64(call, "call"), message_type(*values)
-
-
-def _encode_optional(value: bytes | None) -> bytes:
-    return b"\0" if value is None else b"\1" + value
-
-
-def _decode_optional(encoded: bytes) -> bytes | None:
-    if encoded == b"\0":
-        return None
-    if encoded[:1] != b"\1":
-        raise MalformedInput("message: presence expected", field="message")
-    return encoded[1:]
-
-
-def _encode_pairs(rows: tuple[tuple[str, bytes], ...]) -> bytes:
-    return encode_frame(b"", [part for key, value in rows for part in (key.encode(), value)])
-
-
-def _decode_pairs(encoded: bytes) -> tuple[tuple[str, bytes], ...]:
-    flat = decode_frame(b"", encoded, maximum=2 * MAX_ROWS)
-    if len(flat) % 2:
-        raise MalformedInput("message: pairs expected", field="message")
-    return tuple((decode_text(flat[i], "key"), flat[i + 1]) for i in range(0, len(flat), 2))
-
-
-def _encode_texts(values: tuple[str, ...]) -> bytes:
-    return encode_frame(b"", [value.encode() for value in values])
-
-
-def _decode_texts(encoded: bytes) -> tuple[str, ...]:
-    return tuple(decode_text(item, "text") for item in decode_frame(b"", encoded, maximum=MAX_ROWS))
-
-
-# Keyed by the annotation's text: annotations are not evaluated.
-_ENCODERS: dict[str, Callable[[Any], bytes]] = {
-    "bytes": lambda value: value,
-    "str": str.encode,
-    "int": u64,
-    "bytes | None": _encode_optional,
-    "tuple[tuple[str, bytes], ...]": _encode_pairs,
-    "tuple[str, ...]": _encode_texts,
-}
-_DECODERS: dict[str, Callable[[bytes], Any]] = {
-    "bytes": lambda value: value,
-    "str": lambda value: decode_text(value, "text"),
-    "int": lambda value: decode_u64(value, "number"),
-    "bytes | None": _decode_optional,
-    "tuple[tuple[str, bytes], ...]": _decode_pairs,
-    "tuple[str, ...]": _decode_texts,
-}
-_HOST_TYPES: tuple[type[HostMessage], ...] = (
-    Restore,
-    Provision,
-    MakeKeys,
-    Activate,
-    ExportKeys,
-    ImportKeys,
-    GetStatus,
-    Invoke,
-    ValueAnswer,
-    RowsAnswer,
-    Abandon,
-)
-_ENCLAVE_TYPES: tuple[type[EnclaveMessage], ...] = (
-    Status,
-    Provisioned,
-    KeysMade,
-    Sealed,
-    Exported,
-    GetState,
-    GetParameter,
-    GetRange,
-    Result,
-    Refusal,
-)
-_HOST_MESSAGES: dict[bytes, type[HostMessage]] = {item.__name__.encode(): item for item in _HOST_TYPES}
-_ENCLAVE_MESSAGES: dict[bytes, type[EnclaveMessage]] = {item.__name__.encode(): item for item in _ENCLAVE_TYPES}
-_FIELD_KINDS: dict[type, tuple[tuple[str, str], ...]] = {
-    item: tuple((entry.name, str(entry.type)) for entry in fields(item)) for item in (*_HOST_TYPES, *_ENCLAVE_TYPES)
-}
+    (call,), message = _ENCLAVE.decode(encoded, before=1)
+    return decode_u64(call, "call"), message

@@ -119,6 +119,7 @@ class Binding:
     chaincode: str
     sequence: int
     registry: str
+    role: str = ROLE_CHAINCODE
 
 
 def require_binding(verdict: Verdict, binding: Binding) -> None:
@@ -128,7 +129,7 @@ def require_binding(verdict: Verdict, binding: Binding) -> None:
     """
     attested = verdict.attested
     for name, expected, found in (
-        ("role", ROLE_CHAINCODE, attested.role),
+        ("role", binding.role, attested.role),
         ("channel", binding.channel, attested.channel),
         ("genesis hash", binding.genesis_hash, attested.genesis_hash),
         ("chaincode", binding.chaincode, attested.chaincode),

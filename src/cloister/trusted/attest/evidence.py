@@ -49,9 +49,10 @@ MAX_COLLATERAL_BYTES = 64 * 1024
 class AttestedData:
     """The enclave's own claims. All of it stands under the platform's signature; none of it is believed before that.
 
-    Lengths in bytes: genesis_hash 32, signing_key 32 (Ed25519), hpke_key 1216 (HPKE_KEY_BYTES), session_key 32
-    (X25519), policy_id 32, upgrade_policy_hash 32, key_set_id 0 or 32, ledger_measurement 0 or 32, checkpoint_hash 0
-    or 32, instance_id 16. `msp_id` is a claim of the host; the registering transaction's creator must be of that MSP.
+    Lengths in bytes: genesis_hash 32, signing_key 32 (Ed25519), hpke_key 1216 (HPKE_KEY_BYTES), policy_id 32,
+    upgrade_policy_hash 32, key_set_id 0 or 32, ledger_measurement 32, instance_id 16. `msp_id` is a claim of the
+    host; the registering transaction's creator must be of that MSP. A ledger enclave has no chaincode (empty, 0), no
+    key set, no upgrade policy (zeros), and names its own measurement as the ledger's.
     """
 
     role: str
@@ -62,14 +63,11 @@ class AttestedData:
     msp_id: str
     signing_key: bytes
     hpke_key: bytes
-    session_key: bytes
     policy_id: bytes
     registry: str
     upgrade_policy_hash: bytes
     key_set_id: bytes
     ledger_measurement: bytes
-    checkpoint_height: int
-    checkpoint_hash: bytes
     instance_id: bytes
 
     def encode(self) -> bytes:
@@ -85,14 +83,11 @@ class AttestedData:
                 self.msp_id.encode(),
                 self.signing_key,
                 self.hpke_key,
-                self.session_key,
                 self.policy_id,
                 self.registry.encode(),
                 self.upgrade_policy_hash,
                 self.key_set_id,
                 self.ledger_measurement,
-                u64(self.checkpoint_height),
-                self.checkpoint_hash,
                 self.instance_id,
             ),
         )
@@ -100,7 +95,7 @@ class AttestedData:
 
 def decode_attested_data(encoded: bytes) -> AttestedData:
     """Inverse of `AttestedData.encode`. Raises: MalformedInput for any other bytes."""
-    fields = decode_frame(_TAG_ATTESTED, encoded, count=17)
+    fields = decode_frame(_TAG_ATTESTED, encoded, count=14)
     return AttestedData(
         role=decode_text(fields[0], "role"),
         channel=decode_text(fields[1], "channel"),
@@ -110,15 +105,12 @@ def decode_attested_data(encoded: bytes) -> AttestedData:
         msp_id=decode_text(fields[5], "MSP ID"),
         signing_key=require_length(fields[6], (32,), "signing key"),
         hpke_key=require_length(fields[7], (HPKE_KEY_BYTES,), "HPKE key"),
-        session_key=require_length(fields[8], (32,), "session key"),
-        policy_id=require_length(fields[9], (HASH_BYTES,), "policy id"),
-        registry=decode_text(fields[10], "registry"),
-        upgrade_policy_hash=require_length(fields[11], (HASH_BYTES,), "upgrade policy hash"),
-        key_set_id=require_length(fields[12], (0, HASH_BYTES), "key-set id"),
-        ledger_measurement=require_length(fields[13], (0, HASH_BYTES), "ledger measurement"),
-        checkpoint_height=decode_u64(fields[14], "checkpoint height"),
-        checkpoint_hash=require_length(fields[15], (0, HASH_BYTES), "checkpoint hash"),
-        instance_id=require_length(fields[16], (16,), "instance id"),
+        policy_id=require_length(fields[8], (HASH_BYTES,), "policy id"),
+        registry=decode_text(fields[9], "registry"),
+        upgrade_policy_hash=require_length(fields[10], (HASH_BYTES,), "upgrade policy hash"),
+        key_set_id=require_length(fields[11], (0, HASH_BYTES), "key-set id"),
+        ledger_measurement=require_length(fields[12], (HASH_BYTES,), "ledger measurement"),
+        instance_id=require_length(fields[13], (16,), "instance id"),
     )
 
 

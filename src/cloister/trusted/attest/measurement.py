@@ -3,9 +3,9 @@
 Trust level: trusted; reads files, needed in simulation only (under SGX the processor measures). The same function runs
 at packaging time and inside the starting enclave, so the approved version and the running code are compared for real.
 
-The trusted files are the closure of imports of the enclave's entry point within the packages `cloister` and
-`fabric_protos`, found in the syntax tree and not by importing; `cryptography`, `protobuf` and the interpreter enter by
-version. Under SGX every byte of them is measured too.
+The trusted files are the closure of imports of the enclave's entry point within the packages `cloister`,
+`fabric_protos` and `sortedcontainers`, found in the syntax tree and not by importing; `cryptography`, `protobuf` and
+the interpreter enter by version. Under SGX every byte of them is measured too.
 """
 
 from __future__ import annotations
@@ -19,14 +19,21 @@ from pathlib import Path
 import cryptography
 import fabric_protos
 import google.protobuf
+import sortedcontainers
 
 import cloister
 from cloister.wire.framing import encode_frame
 
 ENTRY_POINT = "cloister.trusted.chaincode.__main__"
+LEDGER_ENTRY_POINT = "cloister.trusted.ledger.__main__"
 _TAG = b"cloister/simulation-measurement/1"
 _TAG_FILE = b"file"
-_ROOTS = {"cloister": Path(cloister.__file__).parent, "fabric_protos": Path(fabric_protos.__file__).parent}
+_NO_CONTRACT = bytes(32)
+_ROOTS = {
+    "cloister": Path(cloister.__file__).parent,
+    "fabric_protos": Path(fabric_protos.__file__).parent,
+    "sortedcontainers": Path(sortedcontainers.__file__).parent,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,11 @@ def compute_measurement(contract_digest: bytes, entry_point: str = ENTRY_POINT) 
         for module in trusted_modules(entry_point)
     ]
     return hashlib.sha256(encode_frame(_TAG, (*interpreter_lines(), contract_digest, *lines))).digest()
+
+
+def compute_ledger_measurement() -> bytes:
+    """32 bytes: the measurement of a ledger enclave."""
+    return compute_measurement(_NO_CONTRACT, LEDGER_ENTRY_POINT)
 
 
 def _parents(name: str) -> list[str]:

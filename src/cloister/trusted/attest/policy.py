@@ -35,8 +35,10 @@ MAX_POLICY_BYTES = 16 * 1024
 class AppraisalPolicy:
     """Rules for appraising evidence. Ages in seconds; keys and ids in lower-case hex; tuples sorted, without repeats.
 
-    `simulation_authorities` are Ed25519 public keys (64 hex characters). Simulated evidence needs both: the kind
-    `simulation` in `kinds` and its authority in this list. There is no switch for debug enclaves.
+    `min_orderer_signatures`: so many distinct identities with the orderer role must have signed a block, beside what
+    the channel's BlockValidation policy asks (Raft blocks have one signature). `simulation_authorities` are Ed25519
+    public keys (64 hex characters). Simulated evidence needs both: the kind `simulation` in `kinds` and its authority
+    in this list. There is no switch for debug enclaves.
     """
 
     kinds: tuple[str, ...] = (KIND_SGX_DCAP,)
@@ -51,6 +53,7 @@ class AppraisalPolicy:
     allow_dynamic_platform: bool = False
     allow_cached_keys: bool = False
     platforms: tuple[str, ...] = ()
+    min_orderer_signatures: int = 0
     simulation_authorities: tuple[str, ...] = field(default=())
 
     def encode(self) -> bytes:

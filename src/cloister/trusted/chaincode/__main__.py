@@ -19,7 +19,6 @@ from cloister.trusted.attest.platform import make_simulation_platform
 from .confinement import install
 from .contract_image import load_contract_image
 from .enclave import Enclave
-from .ledger_view import NoLedgerEnclave
 from .serve import open_listener, serve
 
 CONTRACT_VARIABLE = "CLOISTER_ENCLAVE_CONTRACT"
@@ -53,7 +52,7 @@ def main() -> int:
     except OSError as error:
         sys.stderr.write(f"enclave: {error.strerror}: {error.filename}\n")
         return UsageError.exit_code
-    enclave = Enclave(platform=platform, image=image, view=NoLedgerEnclave(), random_bytes=os.urandom)
+    enclave = Enclave(platform=platform, image=image, random_bytes=os.urandom)
     install()
     with open_listener() as listener:
         sys.stderr.write("enclave: SIMULATION - no hardware protects this process; for development and tests only\n")

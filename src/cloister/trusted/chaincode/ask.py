@@ -1,24 +1,60 @@
-"""How a contract's coroutine asks the host something, without an event loop: await → yield → the driver's answer.
+"""How a coroutine in the enclave asks the host something, without an event loop: await → yield → the driver's answer.
 
-Trust level: trusted, pure. `execution.py` drives the coroutine by hand; each question leaves the enclave as one frame.
+Trust level: trusted, pure. A `Task` drives one coroutine by hand; each question leaves the enclave as one frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
+from typing import Generic, TypeVar
 
-from cloister.wire.messages import Answer, GetParameter, GetRange, GetState, Question, RowsAnswer, ValueAnswer
+from cloister.errors import Refused
+from cloister.wire.messages import Answer, AskLedger, LedgerReplied, Question
+
+_A = TypeVar("_A", bound=Answer)
+_R = TypeVar("_R")
 
 
 class ExecutionAborted(BaseException):
     """The host broke a promise in the middle of an execution: nothing of it is released.
 
-    Not an `Exception`, so that no contract can catch it by accident and go on. `reason` is a coarse code.
+    Not an `Exception`, so that no contract can catch it by accident and go on. `reason` is a coarse code, `detail` a
+    public fact that helps.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.detail = detail
+
+
+class TaskRefused(Refused):
+    """A task ended without a result; `detail` is a public fact that helps, or nothing."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__("refused", reason=reason)
+        self.detail = detail
+
+
+class Task(Generic[_R]):
+    """One coroutine that may ask. `step(None)` starts it; each later step brings the answer to the last question."""
+
+    def __init__(self, coroutine: Coroutine[Question, Answer | None, _R]) -> None:
+        self._coroutine = coroutine
+
+    def step(self, answer: Answer | None) -> Question | _R:
+        """The next question, or the result. Raises: Refused; MalformedInput if an answer is malformed."""
+        try:
+            return self._coroutine.send(answer)
+        except StopIteration as stop:
+            result: _R = stop.value
+            return result
+        except ExecutionAborted as aborted:
+            raise TaskRefused(aborted.reason, aborted.detail) from aborted
+
+    def close(self) -> None:
+        """Forget it."""
+        self._coroutine.close()
 
 
 class _Ask:
@@ -32,25 +68,14 @@ class _Ask:
         return answer
 
 
-async def ask_state(key: str) -> bytes | None:
-    """The stored value of one key, as the host claims it."""
-    return _value(await _Ask(GetState(key)))
-
-
-async def ask_parameter(key: str) -> bytes | None:
-    """The endorsement parameter of one key, as the host claims it."""
-    return _value(await _Ask(GetParameter(key)))
-
-
-async def ask_range(start: str, end: str, limit: int, bookmark: str) -> RowsAnswer:
-    """Rows of [start, end) as the host claims them: all (limit 0), or one page."""
-    answer = await _Ask(GetRange(start, end, limit, bookmark))
-    if not isinstance(answer, RowsAnswer):
+async def ask(question: Question, kind: type[_A]) -> _A:
+    """The host's answer. Aborts if it is one to another kind of question."""
+    answer = await _Ask(question)
+    if not isinstance(answer, kind):
         raise ExecutionAborted("integrity")
     return answer
 
 
-def _value(answer: Answer) -> bytes | None:
-    if not isinstance(answer, ValueAnswer):
-        raise ExecutionAborted("integrity")
-    return answer.value
+async def ask_ledger(sealed: bytes) -> bytes:
+    """The ledger enclave's sealed answer; empty if the host has none."""
+    return (await ask(AskLedger(sealed), LedgerReplied)).ledger

@@ -1,89 +1,94 @@
 """One transaction from sealed request to signed, sealed result. I/O-free: questions out, answers in, then a result.
 
-Trust level: trusted. Steps, tagged below: 1 creator is a member · 2 open the request, bound to this very proposal ·
-3 run the contract, each read checked as it arrives · 4 all reads hold together · 5 seal and sign. Nothing leaves before
-step 5 but the stored names of keys that are read.
+Trust level: trusted. Steps, tagged below: 1 open the request, bound to this very proposal · 2 creator is a member, the
+caller's checkpoint is on the chain · 3 run the contract, each read checked as it arrives · 4 all reads hold together ·
+5 seal and sign. Nothing leaves before step 5 but the stored names of keys that are read. A function revealed on commit
+seals its outcome to the chaincode's own keys: it opens from the committed block only (opening.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from cloister.contract.chaincode_stub import ChaincodeStub
 from cloister.contract.invocation import Invocation
 from cloister.contract.response import Response, error
 from cloister.errors import CloisterError, Refused
-from cloister.wire.messages import Answer, Question, Result
+from cloister.trusted.protocol.outcome import Outcome, SealedOutcome
+from cloister.trusted.protocol.reads import event_hash, metadata_digest, writes_digest
+from cloister.trusted.protocol.request import Request, RequestScope, open_request, request_key_set
+from cloister.trusted.protocol.sealing import Place, SealedHeader, seal_response
+from cloister.trusted.protocol.statement import (
+    NO_EVENT,
+    REVEAL_AT_ENDORSEMENT,
+    REVEAL_ON_COMMIT,
+    ResultStatement,
+    compute_selector,
+)
+from cloister.wire.messages import Result
 
 from .admission import AdmittedProposal
-from .ask import ExecutionAborted
+from .checked_reads import CheckedReads, Reads
 from .contract_image import ContractImage
 from .keys import KeyRing
-from .ledger_view import LedgerView, SnapshotAnswer
+from .ledger_session import LedgerSession
 from .names import KeyNames
-from .outcome import Outcome, SealedOutcome
-from .reads import event_hash, metadata_digest, writes_digest
-from .request import Request, RequestScope, open_request, request_key_set
 from .sealed_ledger import SealedLedger
 from .sealed_state import SealedState
-from .sealing import Place, SealedHeader, seal_response
-from .statement import NO_EVENT, REVEAL_AT_ENDORSEMENT, REVEAL_ON_COMMIT, ResultStatement, compute_selector
 
 _FIRST_ERROR_STATUS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Enclosure:
-    """What stays the same over executions: where the enclave belongs, its keys, its contract, its ledger view."""
+    """What stays the same over executions: where the enclave belongs, its keys, its contract, its ledger enclave."""
 
     place: Place
     sequence: int
     measurement: bytes
     ring: KeyRing
     image: ContractImage
-    view: LedgerView
+    session: LedgerSession
 
 
-class Execution:
-    """Runs one admitted proposal. `step(None)` starts it; each later step brings the answer to the last question."""
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    """How a function discloses: a query at once and with a checkpoint, a transaction at endorsement or on commit."""
 
-    def __init__(self, admitted: AdmittedProposal, enclosure: Enclosure) -> None:
-        self._coroutine: Coroutine[Question, Answer | None, Result] = _run(admitted, enclosure)
+    is_query: bool
+    reveal: str
 
-    def step(self, answer: Answer | None) -> Question | Result:
-        """The next question, or the result.
-
-        Raises: Refused (any reason code of this package); CloisterError if the host's answers are malformed.
-        """
-        try:
-            return self._coroutine.send(answer)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
-        except ExecutionAborted as aborted:
-            raise Refused("execution refused", reason=aborted.reason) from aborted
-
-    def close(self) -> None:
-        """Forget the execution."""
-        self._coroutine.close()
+    @property
+    def on_commit(self) -> bool:
+        return self.reveal == REVEAL_ON_COMMIT
 
 
-async def _run(admitted: AdmittedProposal, enclosure: Enclosure) -> Result:
-    if not await enclosure.view.creator_may_write(admitted.proposal.creator):  # 1
-        raise Refused("creator refused", reason="creator")
-    request = _open(admitted, enclosure)  # 2
-    is_query = enclosure.image.chaincode.is_evaluate(request.function)
+async def execute(admitted: AdmittedProposal, enclosure: Enclosure) -> Result:
+    """Run one admitted proposal; a coroutine to be driven by `Task`.
+
+    Raises: Refused (any reason code of this package); MalformedInput; aborts (ask.py).
+    """
+    request = _open(admitted, enclosure)  # 1
+    reads = CheckedReads(enclosure.session, admitted.proposal.creator, request.minimum)
+    await reads.admit()  # 2
+    mode = _mode(request.function, enclosure.image)
     names = KeyNames(enclosure.ring.name_key, enclosure.image.chaincode.clear_key_spaces)
-    state = SealedState(ring=enclosure.ring, place=enclosure.place, names=names, view=enclosure.view)
-    ledger = SealedLedger(state, chaincode=enclosure.place.chaincode, is_query=is_query)
+    state = SealedState(ring=enclosure.ring, place=enclosure.place, names=names, reads=reads)
+    ledger = SealedLedger(state, chaincode=enclosure.place.chaincode, is_query=mode.is_query)
     response = await _call_contract(admitted, request, ledger, enclosure)  # 3
-    response = _settle(response, state, ledger, is_query=is_query)
-    answer = await state.check_snapshot(request.minimum)  # 4
-    if answer is not SnapshotAnswer.HOLDS:
-        raise Refused("reads refused", reason=answer.value)
-    return await _seal(admitted, request, response, state, ledger, enclosure, is_query=is_query)  # 5
+    response = _settle(response, state, ledger, mode)
+    await reads.settle()  # 4
+    return await _seal(admitted, request, response, reads, state, ledger, enclosure, mode)  # 5
+
+
+def _mode(function: str, image: ContractImage) -> _Mode:
+    """On commit unless the author chose otherwise; that a function does not exist is no secret."""
+    chaincode = image.chaincode
+    if chaincode.is_evaluate(function):
+        return _Mode(is_query=True, reveal=REVEAL_AT_ENDORSEMENT)
+    default = REVEAL_ON_COMMIT if chaincode.has_function(function) else REVEAL_AT_ENDORSEMENT
+    return _Mode(is_query=False, reveal=chaincode.reveal_mode(function) or default)
 
 
 def _open(admitted: AdmittedProposal, enclosure: Enclosure) -> Request:
@@ -105,8 +110,6 @@ def _open(admitted: AdmittedProposal, enclosure: Enclosure) -> Request:
 async def _call_contract(
     admitted: AdmittedProposal, request: Request, ledger: SealedLedger, enclosure: Enclosure
 ) -> Response:
-    if enclosure.image.chaincode.reveal_mode(request.function) == REVEAL_ON_COMMIT:
-        return error("reveal on-commit is not available in this version")  # better no answer than one too early
     proposal = admitted.proposal
     invocation = Invocation(
         arguments=(request.function.encode(), *request.arguments),
@@ -127,10 +130,12 @@ async def _call_contract(
         return error("the contract tried to end the process")
 
 
-def _settle(response: Response, state: SealedState, ledger: SealedLedger, *, is_query: bool) -> Response:
-    """A query that writes is an error; an error writes nothing and sends no event."""
-    if is_query and (state.has_writes or ledger.event):
+def _settle(response: Response, state: SealedState, ledger: SealedLedger, mode: _Mode) -> Response:
+    """A query that writes is an error, and so is an event before the commit; an error writes and sends nothing."""
+    if mode.is_query and (state.has_writes or ledger.event):
         response = error("a query must not write or send an event")
+    if mode.on_commit and ledger.event:
+        response = error('an event is public at once: the function must be marked reveal="at-endorsement"')
     if response.status >= _FIRST_ERROR_STATUS:
         state.discard_writes()
         ledger.event = None
@@ -143,20 +148,20 @@ async def _seal(
     admitted: AdmittedProposal,
     request: Request,
     response: Response,
+    reads: Reads,
     state: SealedState,
     ledger: SealedLedger,
     enclosure: Enclosure,
-    *,
-    is_query: bool,
+    mode: _Mode,
 ) -> Result:
     proposal, place, key_set = admitted.proposal, enclosure.place, enclosure.ring.current
     key_set_id = enclosure.ring.key_set_id(key_set)
-    reads = state.reads_digest()
-    selector = compute_selector(proposal.transaction_id, proposal.proposal_hash, reads)
+    digest = state.reads_digest()
+    selector = compute_selector(proposal.transaction_id, proposal.proposal_hash, digest)
     writes = state.sealed_writes(SealedHeader(key_set_id, proposal.transaction_id, selector), key_set)
     parameters = state.parameter_writes()
     ciphertext = seal_response(
-        response_key=request.response_key,
+        response_key=key_set.outcome_key if mode.on_commit else request.response_key,
         place=place,
         transaction_id=proposal.transaction_id,
         selector=selector,
@@ -173,15 +178,16 @@ async def _seal(
         proposal_hash=proposal.proposal_hash,
         creator_hash=admitted.creator_hash,
         request_hash=hashlib.sha256(admitted.sealed_request).digest(),
-        reveal=REVEAL_AT_ENDORSEMENT,
-        reads_digest=reads,
+        reveal=mode.reveal,
+        reads_digest=digest,
         writes_digest=writes_digest(writes),
         metadata_digest=metadata_digest(parameters),
         event_hash=event_hash(*ledger.event) if ledger.event else NO_EVENT,
         response_hash=hashlib.sha256(ciphertext).digest(),
-        checkpoint=await enclosure.view.checkpoint() if is_query else None,
+        checkpoint=await reads.checkpoint() if mode.is_query else None,
     )
-    payload = SealedOutcome(statement.encode(), statement.sign(key_set.result_key), ciphertext)
+    read_list = reads.read_list().encode()
+    payload = SealedOutcome(statement.encode(), statement.sign(key_set.result_key), ciphertext, read_list)
     event_name, event_payload = ledger.event or ("", b"")
     return Result(
         puts=tuple((write.key, write.value) for write in writes if write.value is not None),

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from cloister.errors import Refused
 from cloister.trusted.attest.appraise import Verdict
+from cloister.trusted.protocol.hpke import HpkeKey, seal_to
 from cloister.wire.framing import decode_frame, encode_frame, require_length, u64
 
-from .hpke import HpkeKey, seal_to
 from .keys import KeyRing, decode_key_ring
 
 _TAG_BODY = b"cloister/key-export/1"
@@ -28,7 +28,7 @@ MAX_EXPORT_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ExportScope:
-    """What an export is for. All ids 32 bytes."""
+    """What an export is for. All ids 32 bytes; `sequence` is the newcomer's, `key_set_id` the ring's current one."""
 
     genesis_hash: bytes
     chaincode: str
@@ -80,6 +80,6 @@ def import_keys(export: bytes, *, scope: ExportScope, exporter: Verdict, hpke_ke
     wrapped = verify_export(export, scope=scope, signing_key=exporter.attested.signing_key)
     opened = hpke_key.open(wrapped, encode_frame(_TAG_INFO, scope.fields()))
     ring = decode_key_ring(opened, genesis_hash=scope.genesis_hash, chaincode=scope.chaincode)
-    if ring.key_set_id(ring.current) != scope.key_set_id or ring.current.sequence != scope.sequence:
+    if ring.key_set_id(ring.current) != scope.key_set_id:
         raise Refused("key export refused: it holds another key set", reason="export")
     return ring

@@ -17,14 +17,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from cloister.errors import MalformedInput, Refused
+from cloister.trusted.protocol.hpke import SEED_BYTES, HpkeKey
+from cloister.trusted.protocol.key_set import KeySetDescriptor
 from cloister.wire.framing import decode_frame, decode_u64, encode_frame, require_length, u64
-
-from .hpke import SEED_BYTES, HpkeKey
 
 KEY_BYTES = 32
 _TAG_VALUE = b"cloister/keys/value/1"
 _TAG_REQUEST = b"cloister/keys/request/1"
 _TAG_RESULT = b"cloister/keys/result/1"
+_TAG_OUTCOME = b"cloister/keys/outcome/1"
 _TAG_COMMITMENT = b"cloister/keys/commitment/1"
 _TAG_ID = b"cloister/keys/key-set-id/1"
 _TAG_SET = b"cloister/keys/key-set/1"
@@ -57,6 +58,11 @@ class KeySet:
         """Signs result statements."""
         return Ed25519PrivateKey.from_private_bytes(self._derive(_TAG_RESULT, KEY_BYTES))
 
+    @cached_property
+    def outcome_key(self) -> bytes:
+        """32 bytes: seals the outcomes that are revealed on commit only."""
+        return self._derive(_TAG_OUTCOME, KEY_BYTES)
+
     @property
     def result_public_key(self) -> bytes:
         """32 bytes, Ed25519."""
@@ -83,6 +89,10 @@ class KeyRing:
     def current(self) -> KeySet:
         """The newest key set."""
         return self.key_sets[-1]
+
+    def find(self, key_set_id: bytes) -> KeySet | None:
+        """The key set with this id, None if it is not in the ring."""
+        return next((item for item in self.key_sets if self.key_set_id(item) == key_set_id), None)
 
     def key_set_id(self, key_set: KeySet) -> bytes:
         """32 bytes that commit to all keys of the set and to the name key, without telling any."""
@@ -144,6 +154,22 @@ def make_key_ring(
     if earlier.current.sequence >= sequence:
         raise Refused("key set refused: this sequence has keys already", reason="key-ring")
     return KeyRing(genesis_hash, chaincode, earlier.name_key, (*earlier.key_sets, fresh))
+
+
+def describe_key_set(ring: KeyRing, *, channel: str, maker: bytes) -> KeySetDescriptor:
+    """The descriptor of a ring's current key set."""
+    current = ring.current
+    return KeySetDescriptor(
+        genesis_hash=ring.genesis_hash,
+        channel=channel,
+        chaincode=ring.chaincode,
+        sequence=current.sequence,
+        measurement=current.measurement,
+        key_set_id=ring.key_set_id(current),
+        request_key=current.request_key.public_bytes,
+        result_key=current.result_public_key,
+        maker=maker,
+    )
 
 
 def _decode_key_set(encoded: bytes) -> KeySet:

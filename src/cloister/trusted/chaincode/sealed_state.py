@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cloister.errors import MalformedInput, Refused
-from cloister.wire.messages import MAX_ROWS
+from cloister.trusted.protocol.reads import MetadataWrite, Write, reads_digest
+from cloister.trusted.protocol.sealing import OpenedValue, Place, SealedHeader, open_value, read_header, seal_value
+from cloister.wire.codec import MAX_ROWS
 
-from .ask import ExecutionAborted, ask_parameter, ask_range, ask_state
+from .ask import ExecutionAborted
+from .checked_reads import Reads
 from .keys import KeyRing, KeySet
-from .ledger_view import LedgerView, SnapshotAnswer
 from .names import KeyNames
-from .reads import MetadataWrite, PointRead, RangeRead, Write, reads_digest
-from .sealing import OpenedValue, Place, SealedHeader, open_value, read_header, seal_value
-from .statement import Checkpoint
 
 MAX_STORED_PARAMETER_BYTES = 64 * 1024
 
@@ -42,13 +41,11 @@ class Page:
 class SealedState:
     """State of one chaincode through one execution."""
 
-    def __init__(self, *, ring: KeyRing, place: Place, names: KeyNames, view: LedgerView) -> None:
+    def __init__(self, *, ring: KeyRing, place: Place, names: KeyNames, reads: Reads) -> None:
         self._value_keys = {ring.key_set_id(item): item.value_key for item in ring.key_sets}
         self._place = place
         self._names = names
-        self._view = view
-        self._points: dict[tuple[str, bool], PointRead] = {}
-        self._ranges: list[RangeRead] = []
+        self._reads = reads
         self._writes: dict[str, tuple[str, bytes]] = {}
         self._parameters: dict[str, bytes] = {}
 
@@ -57,27 +54,17 @@ class SealedState:
     async def get(self, key: str) -> bytes | None:
         """The committed value of a plain key, or None. Raises: MalformedInput (key); ExecutionAborted."""
         stored = self._names.stored(key)
-        point = self._points.get((stored, False))
-        if point is None:
-            point = PointRead(stored, await ask_state(stored) or None)
-            await self._check(point)
-            self._points[(stored, False)] = point
-        if point.value is None:
+        value = await self._reads.value(stored)
+        if value is None:
             return None
-        opened = self._open(stored, point.value)
+        opened = self._open(stored, value)
         if opened.key != key:
             raise ExecutionAborted("integrity")
         return opened.value
 
     async def get_parameter(self, key: str) -> bytes | None:
         """The committed endorsement parameter of a plain key (serialised SignaturePolicyEnvelope), or None."""
-        stored = self._names.stored(key)
-        point = self._points.get((stored, True))
-        if point is None:
-            point = PointRead(stored, await ask_parameter(stored) or None, metadata=True)
-            await self._check(point)
-            self._points[(stored, True)] = point
-        return point.value
+        return await self._reads.parameter(self._names.stored(key))
 
     async def partial(self, object_type: str, parts: Sequence[str]) -> tuple[Row, ...]:
         """All rows under a partial composite key, complete, sorted by plain name (UTF-8 order)."""
@@ -95,20 +82,10 @@ class SealedState:
         return await self._range(*self._names.stored_range(start, end), limit=limit, bookmark=bookmark)
 
     async def _range(self, start: str, end: str, *, limit: int, bookmark: str) -> Page:
-        answer = await ask_range(start, end, limit, bookmark)
-        _check_rows(answer.rows, start, end, limit or MAX_ROWS)
-        read = RangeRead(bookmark or start, end, answer.rows, limit)
-        await self._check(read)
-        if read not in self._ranges:
-            self._ranges.append(read)
+        answer = await self._reads.rows(start, end, limit, bookmark)
+        _check_rows(answer.rows, bookmark or start, end, limit or MAX_ROWS)
         opened = tuple(self._open(key, value) for key, value in answer.rows)
         return Page(tuple(Row(item.key, item.value) for item in opened), answer.bookmark if limit else "")
-
-    async def _check(self, read: PointRead | RangeRead) -> None:
-        """Before the next host-visible step: else a host steers control flow with stale values and watches."""
-        answer = await self._view.check_read(read)
-        if answer is not SnapshotAnswer.HOLDS:
-            raise ExecutionAborted(answer.value)
 
     def _open(self, stored: str, sealed: bytes) -> OpenedValue:
         try:
@@ -147,13 +124,9 @@ class SealedState:
         self._writes.clear()
         self._parameters.clear()
 
-    async def check_snapshot(self, minimum: Checkpoint) -> SnapshotAnswer:
-        """Do all reads hold together at one height? The last question before release."""
-        return await self._view.check_snapshot(tuple(self._points.values()), tuple(self._ranges), minimum)
-
     def reads_digest(self) -> bytes:
-        """32 bytes over everything read."""
-        return reads_digest(self._points.values(), self._ranges)
+        """32 bytes over everything read so far."""
+        return reads_digest(*self._reads.digest_parts())
 
     def sealed_writes(self, header: SealedHeader, key_set: KeySet) -> tuple[Write, ...]:
         """All writes, sealed under the current key set, sorted by stored key."""

@@ -13,7 +13,7 @@ import socket
 import sys
 
 from cloister.errors import MalformedInput
-from cloister.wire.messages import Abandon, Refusal, decode_host_message, encode_message
+from cloister.wire.messages import Abandon, Refusal, decode_host_message, encode_enclave_message
 from cloister.wire.stream import MAX_FRAME_BYTES, FrameBuffer, wrap_frame
 
 from .confinement import confined
@@ -44,7 +44,7 @@ def serve(enclave: Enclave, listener: socket.socket) -> None:
                 with connection:
                     if not _serve_connection(enclave, connection):
                         return
-                enclave.drop_executions()
+                enclave.drop_tasks()
 
 
 def _serve_connection(enclave: Enclave, connection: socket.socket) -> bool:
@@ -76,8 +76,8 @@ def _reply(enclave: Enclave, frame: bytes) -> bytes:
         reply = enclave.handle(call, message)
     if reply is None:
         return b""
-    encoded = encode_message(call, reply)
+    encoded = encode_enclave_message(call, reply)
     if len(encoded) > MAX_FRAME_BYTES:
         enclave.handle(call, Abandon())
-        encoded = encode_message(call, Refusal("too-large"))
+        encoded = encode_enclave_message(call, Refusal("too-large", ""))
     return wrap_frame(encoded)

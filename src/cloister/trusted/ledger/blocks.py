@@ -22,6 +22,7 @@ from cloister.fabric.decoding import decode_message
 from .channel_config import ChannelConfig
 from .errors import LedgerHalted
 from .identities import SignatureChecker
+from .msp import Identity, Roles, role_principal
 from .policies import SignedItem, valid_signers
 from .transaction import Transaction, parse_transaction
 
@@ -85,16 +86,26 @@ def verify_link(prepared: PreparedBlock, *, channel: str, number: int, previous_
         raise LedgerHalted("data does not match the header", reason="data-hash")
 
 
-def verify_signatures(block: Block, config: ChannelConfig) -> None:
-    """Step 5. Raises: LedgerHalted(reason="block-signatures")."""
+def verify_signatures(block: Block, config: ChannelConfig, *, orderers: int = 0) -> None:
+    """Step 5; `orderers`: how many distinct identities must have signed in the role of an orderer.
+
+    Raises: LedgerHalted(reason="block-signatures").
+    """
     items = _signed_items(block, config)
-    if not config.policy(BLOCK_VALIDATION).evaluate(valid_signers(items, config.msps)):
+    identities = valid_signers(items, config.msps)
+    if not config.policy(BLOCK_VALIDATION).evaluate(identities):
         raise LedgerHalted("signatures do not satisfy BlockValidation", reason="block-signatures")
+    if orderers and sum(_is_orderer(identity, config) for identity in identities) < orderers:
+        raise LedgerHalted("fewer orderers than the appraisal policy demands", reason="block-signatures")
     if config.bft and config.consenters:
         known = {(item.msp_id, item.certificate) for item in config.consenters}
         signers = valid_signers([item for item in items if _in(item.identity, known)], config.msps)
         if len(signers) < quorum(len(config.consenters)):
             raise LedgerHalted("fewer orderers than the quorum", reason="block-signatures")
+
+
+def _is_orderer(identity: Identity, config: ChannelConfig) -> bool:
+    return config.msps.satisfies(identity, role_principal(identity.msp_id, Roles.ORDERER))
 
 
 def quorum(orderers: int) -> int:

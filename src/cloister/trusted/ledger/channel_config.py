@@ -52,6 +52,8 @@ class ChannelConfig:
     group: Any
     organizations: dict[str, str]
     """MSP ID → name of the application organisation's group."""
+    ordering_organizations: frozenset[str]
+    """MSP IDs."""
     bft: bool
     consenters: tuple[Consenter, ...]
     consensus_type: str
@@ -90,13 +92,14 @@ def load_config(config: Any) -> ChannelConfig:
     orderer = check_orderer(group.groups[ORDERER], needs_endpoints=bft)
     if CONSORTIUMS in group.groups:
         check_consortiums(group.groups[CONSORTIUMS])
-    msps, organizations = _load_msps(group, ed25519=bft)
+    msps, members = _load_msps(group, ed25519=bft)
     return ChannelConfig(
         sequence=config.sequence,
         msps=msps,
         policies=build_policies(group, msps),
         group=group,
-        organizations=organizations,
+        organizations=members[APPLICATION],
+        ordering_organizations=frozenset(members[ORDERER]),
         bft=bft,
         consenters=tuple(
             Consenter(item.id, item.msp_id, item.identity) for item in orderer["Orderers"].consenter_mapping
@@ -120,11 +123,11 @@ def _check_capabilities(channel: frozenset[str], application: frozenset[str]) ->
         raise LedgerHalted("channel capability below V1_4_3 is not supported", reason="capability")
 
 
-def _load_msps(group: Any, *, ed25519: bool) -> tuple[MspManager, dict[str, str]]:
-    """All MSPs, and MSP ID → group name of the application organisations."""
+def _load_msps(group: Any, *, ed25519: bool) -> tuple[MspManager, dict[str, dict[str, str]]]:
+    """All MSPs, and by kind of group MSP ID → name of the organisation's group."""
     encoded: dict[str, bytes] = {}
     msps: dict[str, Msp] = {}
-    organizations: dict[str, str] = {}
+    members: dict[str, dict[str, str]] = {APPLICATION: {}, ORDERER: {}, CONSORTIUMS: {}}
     for kind, name, value in _msp_values(group):
         msp = load_msp(value, ed25519=ed25519)
         if not msp.msp_id:
@@ -133,9 +136,8 @@ def _load_msps(group: Any, *, ed25519: bool) -> tuple[MspManager, dict[str, str]
             raise LedgerHalted(f"two MSPs are called {msp.msp_id}", reason="msp")
         encoded[msp.msp_id] = value
         msps.setdefault(msp.msp_id, msp)
-        if kind == APPLICATION:
-            organizations[msp.msp_id] = name
-    return MspManager(msps), organizations
+        members[kind][msp.msp_id] = name
+    return MspManager(msps), members
 
 
 def _msp_values(group: Any) -> list[tuple[str, str, bytes]]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabric_protos.common import policies_pb2
-from fabric_protos.msp import msp_principal_pb2
 from fabric_protos.peer import chaincode_pb2, collection_pb2, policy_pb2
 from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
 
@@ -21,6 +20,7 @@ from cloister.fabric.decoding import decode_message
 from .channel_config import ChannelConfig
 from .codes import Code, Invalid
 from .errors import LedgerHalted
+from .msp import Roles, role_principal
 from .policies import Policy, RejectPolicy, RememberingPolicy, compile_envelope
 
 LIFECYCLE = "_lifecycle"
@@ -176,11 +176,7 @@ def _majority_of_members(config: ChannelConfig) -> Policy:
 
 
 def _members(config: ChannelConfig, msp_ids: list[str], needed: int) -> Policy:
-    roles = msp_principal_pb2.MSPRole
-    principals = [
-        msp_principal_pb2.MSPPrincipal(principal=roles(msp_identifier=msp_id, role=roles.MEMBER).SerializeToString())
-        for msp_id in msp_ids
-    ]
+    principals = [role_principal(msp_id, Roles.MEMBER) for msp_id in msp_ids]
     rules = [policies_pb2.SignaturePolicy(signed_by=position) for position in range(len(msp_ids))]
     rule = policies_pb2.SignaturePolicy(n_out_of=policies_pb2.SignaturePolicy.NOutOf(n=needed, rules=rules))
     return compile_envelope(policies_pb2.SignaturePolicyEnvelope(rule=rule, identities=principals), config.msps)

@@ -89,6 +89,8 @@ class Judge:
     observers: tuple[Observer, ...] = ()
     commit_hashes: bool = True
     """Whether to compute the peers' commit hashes."""
+    min_orderer_signatures: int = 0
+    """So many distinct orderers must have signed a block, beside what BlockValidation asks."""
     last_commit_hash: bytes | None = b""
     expiry: dict[int, list[tuple[Space, bytes, Version]]] = field(default_factory=dict)
     """Block number → private data that is to go with it, if not written again since."""
@@ -107,7 +109,7 @@ class Judge:
         """The verdicts on the next block; changes nothing. Raises: LedgerHalted naming the block."""
         try:
             verify_link(prepared, channel=self.channel, number=self.height, previous_hash=self.last_hash)
-            verify_signatures(prepared.block, self.config)
+            verify_signatures(prepared.block, self.config, orderers=self.min_orderer_signatures)
             return self._judge(prepared)
         except LedgerHalted as halted:
             raise self._placed(halted) from halted

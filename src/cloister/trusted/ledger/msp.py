@@ -252,6 +252,12 @@ def _flatten(principal: Any) -> list[Any]:
     return found
 
 
+def role_principal(msp_id: str, role: int) -> Any:
+    """The `msp.MSPPrincipal` of a role in an MSP."""
+    encoded = msp_principal_pb2.MSPRole(msp_identifier=msp_id, role=role).SerializeToString()
+    return msp_principal_pb2.MSPPrincipal(principal=encoded)
+
+
 def load_msp(encoded: bytes, *, ed25519: bool = False) -> Msp:
     """An MSP from the config value `MSP` (serialised `msp.MSPConfig`). Raises: LedgerHalted(reason="msp")."""
     try:

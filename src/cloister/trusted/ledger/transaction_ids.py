@@ -28,7 +28,7 @@ class TransactionIds:
     """Ids to positions. `salt` (up to 64 bytes, secret) keeps anybody from looking for ids with equal hashes."""
 
     def __init__(self, salt: bytes = b"") -> None:
-        self._salt = salt
+        self.salt = salt
         self._positions: dict[bytes, int] = {}
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class TransactionIds:
             self._positions[records[start:middle]] = int.from_bytes(records[middle:end], "big")
 
     def _key(self, transaction_id: str) -> bytes:
-        return hashlib.blake2b(transaction_id.encode(), key=self._salt, digest_size=_KEY_BYTES).digest()
+        return hashlib.blake2b(transaction_id.encode(), key=self.salt, digest_size=_KEY_BYTES).digest()
 
 
 def _pack(position: Position) -> int:

@@ -36,20 +36,24 @@ def decode_outcome(encoded: bytes) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class SealedOutcome:
-    """The response payload of a confidential transaction. `signature` is 64 bytes over `statement`."""
+    """The response payload of a confidential transaction. `signature` is 64 bytes over `statement`.
+
+    `reads` is an encoded `ReadList` (reads.py); nothing signs it, the statement's reads digest shows that it is right.
+    """
 
     statement: bytes
     signature: bytes
     ciphertext: bytes
+    reads: bytes
 
     def encode(self) -> bytes:
         """Canonical bytes."""
-        return encode_frame(_TAG_PAYLOAD, (self.statement, self.signature, self.ciphertext))
+        return encode_frame(_TAG_PAYLOAD, (self.statement, self.signature, self.ciphertext, self.reads))
 
 
 def decode_sealed_outcome(encoded: bytes) -> SealedOutcome:
     """Inverse of `SealedOutcome.encode`. Raises: MalformedInput."""
-    statement, signature, ciphertext = decode_frame(_TAG_PAYLOAD, encoded, count=3)
+    statement, signature, ciphertext, reads = decode_frame(_TAG_PAYLOAD, encoded, count=4)
     if not ciphertext:
         raise MalformedInput("sealed outcome: empty", field="sealed outcome")
-    return SealedOutcome(statement, require_length(signature, (64,), "signature"), ciphertext)
+    return SealedOutcome(statement, require_length(signature, (64,), "signature"), ciphertext, reads)

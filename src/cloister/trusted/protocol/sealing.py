@@ -108,13 +108,18 @@ def seal_response(*, response_key: bytes, place: Place, transaction_id: str, sel
 
 def open_response(*, response_key: bytes, place: Place, transaction_id: str, sealed: bytes) -> bytes:
     """Inverse of `seal_response`. Raises: Refused(reason="integrity")."""
-    selector = sealed[:_ID]
+    selector = response_selector(sealed)
     sub_key = _sub_key(_TAG_RESPONSE_KEY, response_key, selector)
     try:
         content = AESGCMSIV(sub_key).decrypt(_nonce(""), sealed[_ID:], _response_ad(place, transaction_id, selector))
         return unpad(content)
     except (InvalidTag, MalformedInput, ValueError) as error:
         raise _does_not_open() from error
+
+
+def response_selector(sealed: bytes) -> bytes:
+    """The selector (32 bytes) in front of a sealed response; `open_response` authenticates it."""
+    return sealed[:_ID]
 
 
 def _value_ad(place: Place, header: bytes, stored_key: str) -> bytes:

@@ -7,32 +7,25 @@ from __future__ import annotations
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .hpke import SEED_BYTES, HpkeKey
+from cloister.trusted.protocol.hpke import SEED_BYTES, HpkeKey
 
 
 class IdentityKeys:
-    """Signing (Ed25519), key transport (HPKE) and session (X25519) keys from 32 secret bytes."""
+    """Signing (Ed25519) and key transport (HPKE) keys from 32 secret bytes."""
 
-    __slots__ = ("hpke_key", "seed", "session_key", "signing_key")
+    __slots__ = ("hpke_key", "seed", "signing_key")
 
     def __init__(self, seed: bytes) -> None:
         self.seed = seed
         self.signing_key = Ed25519PrivateKey.from_private_bytes(_derive(seed, b"cloister/identity/signing/1", 32))
         self.hpke_key = HpkeKey(_derive(seed, b"cloister/identity/hpke/1", SEED_BYTES))
-        self.session_key = X25519PrivateKey.from_private_bytes(_derive(seed, b"cloister/identity/session/1", 32))
 
     @property
     def signing_public(self) -> bytes:
         """32 bytes."""
         return self.signing_key.public_key().public_bytes_raw()
-
-    @property
-    def session_public(self) -> bytes:
-        """32 bytes."""
-        return self.session_key.public_key().public_bytes_raw()
 
 
 def _derive(seed: bytes, info: bytes, length: int) -> bytes:

@@ -14,8 +14,6 @@ from cloister.errors import Refused
 from cloister.trusted.attest.evidence import HASH_BYTES, HPKE_KEY_BYTES
 from cloister.wire.framing import decode_frame, decode_text, decode_u64, encode_frame, require_length, u64
 
-from .keys import KeyRing
-
 _TAG = b"cloister/key-set-descriptor/1"
 _TAG_SIGNED = b"cloister/key-set-descriptor-signed/1"
 
@@ -51,22 +49,6 @@ class KeySetDescriptor:
                 self.maker,
             ),
         )
-
-
-def describe_key_set(ring: KeyRing, *, channel: str, maker: bytes) -> KeySetDescriptor:
-    """The descriptor of a ring's current key set."""
-    current = ring.current
-    return KeySetDescriptor(
-        genesis_hash=ring.genesis_hash,
-        channel=channel,
-        chaincode=ring.chaincode,
-        sequence=current.sequence,
-        measurement=current.measurement,
-        key_set_id=ring.key_set_id(current),
-        request_key=current.request_key.public_bytes,
-        result_key=current.result_public_key,
-        maker=maker,
-    )
 
 
 def sign_descriptor(descriptor: KeySetDescriptor, signing_key: Ed25519PrivateKey) -> bytes:

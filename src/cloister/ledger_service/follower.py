@@ -1,0 +1,101 @@
+"""From an orderer's Deliver into the ledger enclave: as many blocks at a time as have arrived meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from contextlib import aclosing
+
+from cloister.fabric.block import parse_block
+from cloister.wire.ledger_messages import Followed, LedgerStatus, NextBlocks
+
+from .errors import LedgerLost
+from .link import LedgerLink
+from .orderers import Orderers
+
+MAX_BATCH_BLOCKS = 64
+MAX_BATCH_BYTES = 16 * 1024 * 1024
+JUDGE_TIMEOUT_S = 600.0
+_AHEAD = 2 * MAX_BATCH_BLOCKS
+KEPT_BLOCKS = 128
+KEPT_BYTES = 64 * 1024 * 1024
+
+
+class Halted(Exception):
+    """The ledger enclave refused a block for good; `status` says which and why."""
+
+    def __init__(self, status: LedgerStatus) -> None:
+        super().__init__(status.message)
+        self.status = status
+
+
+class RecentBlocks:
+    """The newest blocks, so that most outcomes open without asking an orderer again."""
+
+    def __init__(self) -> None:
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def add(self, number: int, block: bytes) -> None:
+        """Keep one more, and forget the oldest where there are too many."""
+        self._bytes += len(block) - len(self._blocks.get(number, b""))
+        self._blocks[number] = block
+        while len(self._blocks) > KEPT_BLOCKS or (self._bytes > KEPT_BYTES and len(self._blocks) > 1):
+            _, forgotten = self._blocks.popitem(last=False)
+            self._bytes -= len(forgotten)
+
+    def get(self, number: int) -> bytes | None:
+        """A block, None if it is not kept."""
+        return self._blocks.get(number)
+
+
+class Follower:
+    """Feeds one enclave from one orderer. `height`: where the enclave stands."""
+
+    def __init__(self, link: LedgerLink, orderers: Orderers, recent: RecentBlocks, height: int) -> None:
+        self._link = link
+        self._orderers = orderers
+        self._recent = recent
+        self.height = height
+
+    async def follow(self, address: str) -> None:
+        """Until the stream breaks. Raises: EventsError (orderer), LedgerLost (enclave), Halted, MalformedInput."""
+        arrived: asyncio.Queue[bytes] = asyncio.Queue(_AHEAD)
+        reading = asyncio.create_task(self._read(address, arrived))
+        waiting: asyncio.Task[bytes] | None = None
+        try:
+            while True:
+                waiting = asyncio.create_task(arrived.get())
+                await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if not waiting.done():
+                    await reading  # raises
+                    return
+                await self._feed(_batch(waiting.result(), arrived))
+        finally:
+            reading.cancel()
+            if waiting is not None:
+                waiting.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _read(self, address: str, arrived: asyncio.Queue[bytes]) -> None:
+        async with aclosing(self._orderers.blocks(address, self.height)) as blocks:
+            async for block in blocks:
+                await arrived.put(block)
+
+    async def _feed(self, blocks: list[bytes]) -> None:
+        reply = await self._link.ask_any(NextBlocks(tuple(blocks)), timeout_s=JUDGE_TIMEOUT_S)
+        if isinstance(reply, LedgerStatus):
+            raise Halted(reply)
+        if not isinstance(reply, Followed):
+            raise LedgerLost(f"ledger enclave answered {type(reply).__name__}")
+        for block in blocks[-KEPT_BLOCKS:]:
+            self._recent.add(parse_block(block).number, block)
+        self.height = reply.height
+
+
+def _batch(first: bytes, arrived: asyncio.Queue[bytes]) -> list[bytes]:
+    batch, size = [first], len(first)
+    while len(batch) < MAX_BATCH_BLOCKS and size < MAX_BATCH_BYTES and not arrived.empty():
+        batch.append(arrived.get_nowait())
+        size += len(batch[-1])
+    return batch

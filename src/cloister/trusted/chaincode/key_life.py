@@ -1,0 +1,135 @@
+"""When a key ring becomes this enclave's, and when it goes to another: always what the ledger enclave saw committed.
+
+Trust level: trusted. Coroutines to be driven by `Task`; the caller checks afterwards that nothing changed meanwhile.
+"First" is the first valid write in the channel's history: colluding endorsers may overwrite or delete it later, that
+does not count. To another measurement keys go only by the upgrade policy.
+"""
+
+from __future__ import annotations
+
+from cloister.errors import MalformedInput, Refused
+from cloister.trusted.attest.evidence import decode_attested_data, decode_evidence
+from cloister.trusted.protocol.questions import (
+    AdministratorsAnswer,
+    AskAdministrators,
+    AskKeySet,
+    KeySetAnswer,
+)
+from cloister.trusted.protocol.upgrade import EVERY_ORGANISATION, UpgradeApproval, approvers
+from cloister.wire.messages import ExportKeys, ImportKeys
+
+from .handover import MAX_EXPORT_BYTES, ExportScope, export_keys, import_keys
+from .keys import KeyRing
+from .ledger_session import LedgerSession
+from .member import Member
+
+
+async def require_first(ring: KeyRing, session: LedgerSession) -> None:
+    """The ring's current key set is the first committed one of its sequence.
+
+    Raises: Refused (reason: key-set; ledger-behind if none is committed yet).
+    """
+    await session.go_on_from_floor()
+    _, answer = await session.ask(AskKeySet(ring.current.sequence), KeySetAnswer)
+    if not answer.key_set_id:
+        raise Refused("key set refused: none is committed yet", reason="ledger-behind")
+    if answer.key_set_id != ring.key_set_id(ring.current) or answer.measurement != ring.current.measurement:
+        raise Refused("key set refused: it was not the first one committed", reason="key-set")
+
+
+async def require_no_earlier(sequence: int, session: LedgerSession) -> None:
+    """No key set was ever committed for an earlier sequence: else fresh keys would lose the state under those.
+
+    Raises: Refused(reason="earlier-keys").
+    """
+    for earlier in range(sequence - 1, 0, -1):
+        _, answer = await session.ask(AskKeySet(earlier), KeySetAnswer)
+        if answer.key_set_id:
+            raise Refused(
+                "keys refused: those of an earlier definition must be taken over first", reason="earlier-keys"
+            )
+
+
+async def export_ring(message: ExportKeys, member: Member, ring: KeyRing, session: LedgerSession) -> bytes:
+    """The ring for an enclave of the definition that is committed now.
+
+    Raises: Refused (reason: definition, upgrade, those of appraisals); MalformedInput.
+    """
+    await session.go_on_from_floor()
+    sequence = decode_attested_data(decode_evidence(message.evidence).attested_data).sequence
+    head, answer = await session.ask(AskKeySet(sequence), KeySetAnswer, any_definition=True)
+    if sequence != head.sequence or sequence < member.attested.sequence or not answer.measurement:
+        raise Refused("key export refused: not for the definition that is committed", reason="definition")
+    newcomer = member.appraise_sibling(
+        message.evidence,
+        message.endorsements,
+        sequence=sequence,
+        measurement=answer.measurement,
+        now_s=head.time_s,
+    )
+    if answer.measurement != ring.current.measurement:
+        await _require_upgrade(message.upgrade, member, sequence, answer.measurement, session)
+    scope = _scope(member, sequence, ring, member.evidence.evidence_id, newcomer.evidence_id)
+    return export_keys(ring, scope=scope, newcomer=newcomer, signing_key=member.keys.signing_key)
+
+
+async def import_ring(message: ImportKeys, member: Member, earlier: KeyRing | None, session: LedgerSession) -> KeyRing:
+    """A ring of this definition, or of an earlier one for an enclave that goes on with it after an upgrade.
+
+    Raises: Refused (reason: export, key-set, key-ring, definition, those of appraisals); MalformedInput.
+    """
+    if len(message.export) > MAX_EXPORT_BYTES:
+        raise MalformedInput("key export: too long", field="export")
+    await session.go_on_from_floor()
+    own = member.attested
+    sequence = decode_attested_data(decode_evidence(message.exporter_evidence).attested_data).sequence
+    if sequence > own.sequence:
+        raise Refused("import refused: from a later definition", reason="definition")
+    head, answer = await session.ask(AskKeySet(sequence), KeySetAnswer)
+    if not answer.key_set_id:
+        raise Refused("import refused: no key set is committed yet", reason="ledger-behind")
+    exporter = member.appraise_sibling(
+        message.exporter_evidence,
+        message.exporter_endorsements,
+        sequence=sequence,
+        measurement=answer.measurement,
+        now_s=head.time_s,
+    )
+    scope = ExportScope(
+        genesis_hash=own.genesis_hash,
+        chaincode=own.chaincode,
+        sequence=own.sequence,
+        key_set_id=answer.key_set_id,
+        exporter=exporter.evidence_id,
+        newcomer=member.evidence.evidence_id,
+    )
+    ring = import_keys(message.export, scope=scope, exporter=exporter, hpke_key=member.keys.hpke_key)
+    if ring.current.sequence != sequence:
+        raise Refused("import refused: keys of another definition", reason="key-ring")
+    if earlier is not None and ring.name_key != earlier.name_key:
+        raise Refused("import refused: other keys than before", reason="key-ring")
+    return ring
+
+
+async def _require_upgrade(
+    encoded: bytes, member: Member, sequence: int, measurement: bytes, session: LedgerSession
+) -> None:
+    own = member.attested
+    if own.upgrade_policy_hash != EVERY_ORGANISATION:
+        raise Refused("key export refused: an upgrade policy that is not known", reason="upgrade")
+    approval = UpgradeApproval(own.genesis_hash, own.chaincode, sequence, measurement)
+    identities = approvers(encoded, approval) if encoded else ()
+    _, answer = await session.ask(AskAdministrators(identities), AdministratorsAnswer, any_definition=True)
+    if not answer.all or answer.signed != answer.all:
+        raise Refused("key export refused: not approved by every organisation", reason="upgrade")
+
+
+def _scope(member: Member, sequence: int, ring: KeyRing, exporter: bytes, newcomer: bytes) -> ExportScope:
+    return ExportScope(
+        genesis_hash=member.attested.genesis_hash,
+        chaincode=member.attested.chaincode,
+        sequence=sequence,
+        key_set_id=ring.key_set_id(ring.current),
+        exporter=exporter,
+        newcomer=newcomer,
+    )

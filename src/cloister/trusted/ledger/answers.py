@@ -1,0 +1,204 @@
+"""What the ledger enclave answers to a chaincode enclave, out of judge, coverage and history. Pure; changes nothing.
+
+It answers at once, about the blocks that it has accepted; waiting for more is never its business (protocol.md 5.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cloister.errors import Refused
+from cloister.trusted.protocol.questions import (
+    ABSENT,
+    HEADS,
+    MINIMUM_BEHIND,
+    MINIMUM_FORK,
+    MINIMUM_HOLDS,
+    UNCOVERED,
+    AdministratorsAnswer,
+    Answer,
+    AskAdministrators,
+    AskBlock,
+    AskCaller,
+    AskKey,
+    AskKeySet,
+    AskParameter,
+    AskRange,
+    AskTransaction,
+    BlockAnswer,
+    CallerAnswer,
+    Head,
+    KeySetAnswer,
+    Question,
+    SegmentsAnswer,
+    TransactionAnswer,
+)
+from cloister.trusted.protocol.reads import rows_digest
+
+from .channel_time import ChannelTime
+from .confidential import NO_DEFINITION
+from .coverage import Coverage, presence
+from .errors import IdentityInvalid
+from .history import Fact
+from .judge import Judge
+from .msp import Roles, role_principal
+
+WRITERS = "/Channel/Application/Writers"
+MAX_PAST_STATES = 16
+"""How many earlier states of a range are told; who needs more is far behind and should ask again later."""
+_HASH_BYTES = 32
+
+
+@dataclass
+class BlockHashes:
+    """Header hashes of all blocks, one after the other: 32 bytes each."""
+
+    hashes: bytearray = field(default_factory=bytearray)
+
+    def add(self, block_hash: bytes) -> None:
+        """The next block's header hash, 32 bytes."""
+        self.hashes += block_hash
+
+    def get(self, number: int) -> bytes:
+        """A block's header hash; b"" if the number is not below the height."""
+        return bytes(self.hashes[number * _HASH_BYTES : (number + 1) * _HASH_BYTES])
+
+
+@dataclass
+class Answers:
+    """Everything that is known, and the answers to questions about it. `coverage` and `time` observe the judge."""
+
+    judge: Judge
+    coverage: Coverage
+    time: ChannelTime
+    hashes: BlockHashes
+
+    def answer(self, chaincode: str, question: Question) -> Answer:
+        """The answer to one chaincode's enclave. Raises: Refused(reason="chaincode") if it is not confidential."""
+        if chaincode not in self.coverage.watched:
+            raise Refused("refused: no confidential chaincode of that name is committed", reason="chaincode")
+        head = HEADS.encode(self.head(chaincode))
+        match question:
+            case AskCaller():
+                return self._caller(head, question)
+            case AskKey():
+                return self._fact(head, Fact(chaincode, question.key.encode(), metadata=False))
+            case AskParameter():
+                return self._fact(head, Fact(chaincode, question.key.encode(), metadata=True))
+            case AskRange():
+                return self._range(head, chaincode, question)
+            case AskTransaction():
+                return self._transaction(head, question.transaction_id)
+            case AskBlock():
+                return BlockAnswer(head, self.hashes.get(question.number))
+            case AskKeySet():
+                return self._key_set(head, chaincode, question.sequence)
+            case AskAdministrators():
+                return self._administrators(head, question.identities)
+
+    def head(self, chaincode: str) -> Head:
+        """Where we stand, for one chaincode's enclave."""
+        judge = self.judge
+        definition = self.coverage.current.get(chaincode, NO_DEFINITION)
+        return Head(
+            height=judge.height,
+            block_hash=judge.last_hash,
+            config_block=judge.config_block,
+            sequence=definition.sequence,
+            measurement=definition.version,
+            time_s=self.time.now_s(set(judge.config.organizations)),
+        )
+
+    def _caller(self, head: bytes, question: AskCaller) -> CallerAnswer:
+        height = question.height
+        minimum = MINIMUM_HOLDS
+        if height > self.judge.height:
+            minimum = MINIMUM_BEHIND
+        elif height and self.hashes.get(height - 1) != question.block_hash:
+            minimum = MINIMUM_FORK
+        return CallerAnswer(head, int(self._may_write(question.creator)), minimum)
+
+    def _may_write(self, creator: bytes) -> bool:
+        """Valid under the current configuration, and a writer. The enclave has checked the signature."""
+        config = self.judge.config
+        try:
+            identity = config.msps.deserialize(creator)
+            config.msps.validate(identity)
+        except IdentityInvalid:
+            return False
+        return config.policy(WRITERS).evaluate([identity])
+
+    def _fact(self, head: bytes, fact: Fact) -> SegmentsAnswer:
+        mark = self.coverage.mark(fact)
+        entry = self.judge.state.get((fact.namespace, ""), fact.key)
+        current = UNCOVERED if mark is not None else presence(entry, metadata=fact.metadata)
+        segments = self.coverage.history.segments(fact, current)
+        return SegmentsAnswer(head, self._cut(fact.namespace, segments), mark.transaction_id if mark else "")
+
+    def _range(self, head: bytes, chaincode: str, question: AskRange) -> SegmentsAnswer:
+        start, end = question.start.encode(), question.end.encode()
+        mark = self.coverage.first_mark(chaincode, start, end)
+        rows = dict(self.judge.state.range((chaincode, ""), start, end, inclusive=False))
+        digest = rows_digest((key, entry.value_hash) for key, entry in rows.items())
+        changed = self.coverage.history.changed_keys(chaincode, start, end)
+        current = {key: entry.value_hash for key, entry in rows.items()}
+        heights = self._heights(chaincode, changed)
+        segments = [(heights[0], UNCOVERED if mark is not None else digest)]
+        if question.past:
+            for height, until in zip(heights[1 : MAX_PAST_STATES + 1], heights, strict=False):
+                segments.append((height, self._rows_at(chaincode, current, changed, until - 1)))
+        return SegmentsAnswer(head, self._cut(chaincode, tuple(segments)), mark.transaction_id if mark else "")
+
+    def _heights(self, chaincode: str, changed: list[bytes]) -> list[int]:
+        """Heights at which the range became something else, newest first; the last one is where memory begins."""
+        history = self.coverage.history
+        found = {change.height for key in changed for change in history.changes(Fact(chaincode, key, metadata=False))}
+        return [*sorted(found, reverse=True), history.floor]
+
+    def _rows_at(self, chaincode: str, current: dict[bytes, bytes], changed: list[bytes], height: int) -> bytes:
+        rows = dict(current)
+        for key in changed:
+            fact = Fact(chaincode, key, metadata=False)
+            now = UNCOVERED if self.coverage.mark(fact) is not None else current.get(key, ABSENT)
+            then = self.coverage.history.at(fact, now, height)
+            if then == UNCOVERED:
+                return UNCOVERED
+            rows.pop(key, None)
+            if then != ABSENT:
+                rows[key] = then
+        return rows_digest(sorted(rows.items()))
+
+    def _cut(self, namespace: str, segments: tuple[tuple[int, bytes], ...]) -> tuple[tuple[int, bytes], ...]:
+        """Nothing about heights before the namespace was watched."""
+        least = max(self.coverage.watched_from.get(namespace, 0), self.coverage.history.floor)
+        found = []
+        for height, value in segments:
+            found.append((max(height, least), value))
+            if height <= least:
+                break
+        return tuple(found)
+
+    def _transaction(self, head: bytes, transaction_id: str) -> TransactionAnswer:
+        position = self.judge.transaction_ids.find(transaction_id)
+        if position is None:
+            return TransactionAnswer(head, 0, 0, 0, 0, 0, b"")
+        block, index, code, covered = position
+        return TransactionAnswer(head, 1, block, index, code, int(covered), self.hashes.get(block))
+
+    def _key_set(self, head: bytes, chaincode: str, sequence: int) -> KeySetAnswer:
+        descriptor = self.coverage.key_sets.find(chaincode, sequence)
+        definition = self.coverage.watched[chaincode].get(sequence, NO_DEFINITION)
+        return KeySetAnswer(head, descriptor.key_set_id if descriptor is not None else b"", definition.measurement)
+
+    def _administrators(self, head: bytes, identities: tuple[bytes, ...]) -> AdministratorsAnswer:
+        config = self.judge.config
+        signed = set()
+        for serialized in identities:
+            try:
+                identity = config.msps.deserialize(serialized)
+            except IdentityInvalid:
+                continue
+            if config.msps.satisfies(identity, role_principal(identity.msp_id, Roles.ADMIN)):
+                signed.add(identity.msp_id)
+        members = set(config.organizations)
+        return AdministratorsAnswer(head, tuple(sorted(signed & members)), tuple(sorted(members)))

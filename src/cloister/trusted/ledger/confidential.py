@@ -1,0 +1,98 @@
+"""Committed definitions of confidential chaincode, and the key sets that were committed first for each of them.
+
+A definition is confidential if its version is a measurement (64 lower-case hex digits). "First" is the first valid
+write ever of the registry's key for a definition's sequence: colluding endorsers may overwrite or delete it later, that
+does not count; whatever they write first instead leaves the sequence without keys. Nothing here appraises evidence: an
+enclave uses keys only if it finds its own key set to be the first one, so a false first one is of no use to anybody.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
+
+from cloister.errors import MalformedInput
+from cloister.fabric.decoding import decode_message
+from cloister.trusted.protocol.key_set import KeySetDescriptor, parse_descriptor
+
+from .definitions import LIFECYCLE, ReadValue
+
+KEY_SET = "key-set"
+"""Object type of the registry's composite keys (KEY_SET, chaincode, sequence) → signed key-set descriptor."""
+_MEASUREMENT = re.compile(r"[0-9a-f]{64}")
+_SEQUENCE_KEY = re.compile(r"namespaces/fields/(?P<name>[^/]+)/(?:Sequence|EndorsementInfo)")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidentialDefinition:
+    """Sequence and version of a committed definition."""
+
+    sequence: int
+    version: str
+
+    @property
+    def measurement(self) -> bytes:
+        """The version as measurement, b"" if it is none."""
+        return bytes.fromhex(self.version) if _MEASUREMENT.fullmatch(self.version) else b""
+
+
+NO_DEFINITION = ConfidentialDefinition(0, "")
+
+
+def read_definition(chaincode: str, read: ReadValue) -> ConfidentialDefinition:
+    """Sequence and version of a committed definition; NO_DEFINITION if there is none that can be read."""
+    place = f"namespaces/fields/{chaincode}"
+    sequence, info = read(LIFECYCLE, f"{place}/Sequence"), read(LIFECYCLE, f"{place}/EndorsementInfo")
+    if sequence is None or info is None:
+        return NO_DEFINITION
+    try:
+        number = decode_message(db_pb2.StateData(), sequence, "sequence").Int64
+        encoded = decode_message(db_pb2.StateData(), info, "endorsement info").Bytes
+        parsed = decode_message(chaincode_definition_pb2.ChaincodeEndorsementInfo(), encoded, "endorsement info")
+    except MalformedInput:
+        return NO_DEFINITION
+    return ConfidentialDefinition(number, parsed.version) if number > 0 else NO_DEFINITION
+
+
+def defined_name(key: str) -> str | None:
+    """The chaincode whose sequence or version a key of `_lifecycle` holds, None if it is another key."""
+    match = _SEQUENCE_KEY.fullmatch(key)
+    return match["name"] if match else None
+
+
+def key_set_key(chaincode: str, sequence: int) -> str:
+    """The registry's key for a definition's key set: a composite key of Fabric's shims."""
+    return f"\0{KEY_SET}\0{chaincode}\0{sequence}\0"
+
+
+class KeySets:
+    """The first write of every key-set key of the registry, as it is; it is parsed when asked for."""
+
+    def __init__(self, genesis_hash: bytes, channel: str) -> None:
+        self._genesis_hash = genesis_hash
+        self._channel = channel
+        self.first: dict[str, bytes] = {}
+        """Registry key → the value written first, b"" for a delete."""
+        self._descriptors: dict[str, KeySetDescriptor | None] = {}
+
+    def find(self, chaincode: str, sequence: int) -> KeySetDescriptor | None:
+        """The first key set of a definition's sequence, None if there is none of this channel and definition."""
+        key = key_set_key(chaincode, sequence)
+        if key not in self._descriptors and key in self.first:
+            self._descriptors[key] = self._parse(chaincode, sequence, self.first[key])
+        return self._descriptors.get(key)
+
+    def _parse(self, chaincode: str, sequence: int, value: bytes) -> KeySetDescriptor | None:
+        try:
+            found = parse_descriptor(value)
+        except MalformedInput:
+            return None
+        wanted = (self._genesis_hash, self._channel, chaincode, sequence)
+        return found if (found.genesis_hash, found.channel, found.chaincode, found.sequence) == wanted else None
+
+
+def is_key_set_key(key: str) -> bool:
+    """Whether a key of the registry is one for key sets."""
+    return key.startswith(f"\0{KEY_SET}\0")

@@ -1,0 +1,99 @@
+"""What the keys of confidential chaincode were a few blocks ago: in which heights a value was current.
+
+A peer may be some blocks behind or ahead; a read is true at a height, and the reads of one execution must be true
+together. So of every change in the last WINDOW blocks the value before it is kept. Fact = one key's value, or its
+endorsement parameter.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from sortedcontainers import SortedList
+
+WINDOW = 256
+"""Blocks back to which reads may refer."""
+
+
+class Fact(NamedTuple):
+    """One key of a chaincode's public state: its value, or (`metadata`) its endorsement parameter."""
+
+    namespace: str
+    key: bytes
+    metadata: bool
+
+
+class Change(NamedTuple):
+    """From `height` on a fact is what it is now; before it was `previous` (32-byte hash, or a mark of questions.py)."""
+
+    height: int
+    previous: bytes
+
+
+class History:
+    """Changes of the last `window` blocks."""
+
+    def __init__(self, window: int = WINDOW) -> None:
+        self._window = window
+        self._changes: dict[Fact, list[Change]] = {}
+        self._blocks: deque[tuple[int, tuple[Fact, ...]]] = deque()
+        self._keys: dict[str, Any] = {}
+        """Namespace → keys whose values changed, sorted."""
+        self.floor = 1
+        """The least height about which anything is known."""
+
+    def record(self, number: int, changes: Iterable[tuple[Fact, bytes]]) -> None:
+        """Block `number` changes these facts; each with what it was before."""
+        facts = []
+        for fact, previous in changes:
+            known = self._changes.get(fact)
+            if known is None:
+                known = self._changes[fact] = []
+                if not fact.metadata:
+                    self._keys.setdefault(fact.namespace, SortedList()).add(fact.key)
+            known.append(Change(number + 1, previous))
+            facts.append(fact)
+        if facts:
+            self._blocks.append((number, tuple(facts)))
+        self._forget(number + 1 - self._window)
+
+    def changes(self, fact: Fact) -> tuple[Change, ...]:
+        """A fact's changes, oldest first."""
+        return tuple(self._changes.get(fact, ()))
+
+    def changed_keys(self, namespace: str, start: bytes, end: bytes) -> list[bytes]:
+        """Keys in [start, end) whose values have changed, sorted."""
+        keys = self._keys.get(namespace)
+        return list(keys.irange(start, end, (True, False))) if keys is not None else []
+
+    def segments(self, fact: Fact, current: bytes) -> tuple[tuple[int, bytes], ...]:
+        """(from height, what was there), newest first."""
+        found, value = [], current
+        for change in reversed(self._changes.get(fact, ())):
+            found.append((change.height, value))
+            value = change.previous
+        return (*found, (self.floor, value))
+
+    def at(self, fact: Fact, current: bytes, height: int) -> bytes:
+        """What the fact was at a height from `floor` on."""
+        value = current
+        for change in reversed(self._changes.get(fact, ())):
+            if change.height <= height:
+                break
+            value = change.previous
+        return value
+
+    def _forget(self, least: int) -> None:
+        """Nothing is known below height `least` any more: changes up to it have become the beginning."""
+        self.floor = max(self.floor, least)
+        while self._blocks and self._blocks[0][0] + 1 <= self.floor:
+            _, facts = self._blocks.popleft()
+            for fact in facts:
+                known = self._changes[fact]
+                known.pop(0)
+                if not known:
+                    del self._changes[fact]
+                    if not fact.metadata:
+                        self._keys[fact.namespace].remove(fact.key)

@@ -1,0 +1,179 @@
+"""Does a result statement cover a transaction? The enclave transaction validator of protocol.md section 7.
+
+A valid transaction of confidential chaincode P is covered iff, in this order: 1 its headers agree and its action is
+P's · 2 the payload carries a statement that the first key set of the definition current at its position signed · 3 for
+exactly this channel, definition, transaction, proposal, creator and request · 4 its writes, endorsement parameters,
+event and response are the signed ones · 5 the signed reads hold on the ledger enclave's own state just before its
+position. Without 5 colluders could strip or refresh the reads whose versions are checked, and commit a stale, signed
+double spend.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fabric_protos.common import common_pb2
+from fabric_protos.peer import chaincode_event_pb2, chaincode_pb2, proposal_pb2
+
+from cloister.errors import MalformedInput, Refused
+from cloister.fabric.decoding import decode_message
+from cloister.trusted.protocol.key_set import KeySetDescriptor
+from cloister.trusted.protocol.outcome import SealedOutcome, decode_sealed_outcome
+from cloister.trusted.protocol.reads import (
+    MetadataWrite,
+    PointRead,
+    RangeRead,
+    ReadList,
+    Write,
+    decode_read_list,
+    event_hash,
+    metadata_digest,
+    reads_digest,
+    rows_digest,
+    writes_digest,
+)
+from cloister.trusted.protocol.statement import NO_EVENT, ResultStatement, verify_statement
+
+from .mvcc import merged_range
+from .state import Entry, State
+from .transaction import NamespaceSet, Transaction
+from .updates import BlockUpdates
+
+VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The state just before a transaction's position: before the block, and what the block has written so far."""
+
+    state: State
+    updates: BlockUpdates
+
+    def entry(self, namespace: str, key: str) -> Entry | None:
+        """A public key's entry."""
+        return self.updates.current((namespace, ""), key.encode(), self.state)
+
+    def rows(self, namespace: str, start: str, end: str) -> bytes:
+        """`rows_digest` of [start, end)."""
+        found = merged_range((namespace, ""), start.encode(), end.encode(), self.state, self.updates, inclusive=False)
+        return rows_digest((key, entry.value_hash) for key, entry in found)
+
+
+def is_covered(transaction: Transaction, descriptor: KeySetDescriptor, position: Position) -> bool:
+    """Whether a statement of this key set covers a valid transaction. The descriptor is of the current definition."""
+    try:
+        return _is_covered(transaction, descriptor, position)
+    except (Refused, MalformedInput):
+        return False
+
+
+def _is_covered(transaction: Transaction, descriptor: KeySetDescriptor, position: Position) -> bool:
+    chaincode = descriptor.chaincode
+    if transaction.chaincode != chaincode or transaction.action is None:  # 1
+        return False
+    if transaction.action_header != transaction.payload.header.signature_header:
+        return False
+    request = _only_argument(transaction, chaincode)
+    sealed = decode_sealed_outcome(transaction.action.response.payload)  # 2
+    statement = verify_statement(sealed.statement, sealed.signature, descriptor.result_key)
+    if statement.is_query or not _is_about(statement, transaction, descriptor, request):  # 3
+        return False
+    part = next((item for item in transaction.namespaces if item.namespace == chaincode), None)
+    if not _effects_match(statement, sealed, part, transaction):  # 4
+        return False
+    return _reads_digest(decode_read_list(sealed.reads), chaincode, position) == statement.reads_digest  # 5
+
+
+def _only_argument(transaction: Transaction, chaincode: str) -> bytes:
+    """The sealed request. Raises: MalformedInput if the invocation is not what an enclave admits."""
+    encoded = transaction.endorsed.chaincode_proposal_payload
+    payload = decode_message(proposal_pb2.ChaincodeProposalPayload(), encoded, "proposal payload")
+    spec = decode_message(chaincode_pb2.ChaincodeInvocationSpec(), payload.input, "invocation").chaincode_spec
+    if spec.chaincode_id.name != chaincode or spec.input.is_init or len(spec.input.args) != 1:
+        raise MalformedInput("invocation: not of one sealed request", field="invocation")
+    request: bytes = spec.input.args[0]
+    return request
+
+
+def _is_about(
+    statement: ResultStatement, transaction: Transaction, descriptor: KeySetDescriptor, request: bytes
+) -> bool:
+    header = decode_message(
+        common_pb2.SignatureHeader(), transaction.payload.header.signature_header, "signature header"
+    )
+    return (
+        statement.genesis_hash == descriptor.genesis_hash
+        and statement.channel == descriptor.channel == transaction.channel
+        and statement.chaincode == descriptor.chaincode
+        and statement.sequence == descriptor.sequence
+        and statement.measurement == descriptor.measurement
+        and statement.key_set_id == descriptor.key_set_id
+        and statement.transaction_id == transaction.transaction_id
+        and statement.proposal_hash == transaction.response.proposal_hash
+        and statement.creator_hash == hashlib.sha256(header.creator).digest()
+        and statement.request_hash == hashlib.sha256(request).digest()
+    )
+
+
+def _effects_match(
+    statement: ResultStatement, sealed: SealedOutcome, part: NamespaceSet | None, transaction: Transaction
+) -> bool:
+    if statement.response_hash != hashlib.sha256(sealed.ciphertext).digest():
+        return False
+    if statement.event_hash != _event_hash(transaction.action.events):
+        return False
+    if part is not None and part.hashed:
+        return False
+    writes = _writes(part.public.writes if part is not None else ())
+    parameters = _parameters(part.public.metadata_writes if part is not None else ())
+    return (statement.writes_digest, statement.metadata_digest) == (
+        writes_digest(writes),
+        metadata_digest(parameters),
+    )
+
+
+def _event_hash(encoded: bytes) -> bytes:
+    if not encoded:
+        return NO_EVENT
+    event = decode_message(chaincode_event_pb2.ChaincodeEvent(), encoded, "event")
+    return event_hash(event.event_name, event.payload)
+
+
+def _writes(writes: Sequence[Any]) -> list[Write]:
+    found = [Write(item.key, None if item.is_delete else item.value) for item in writes]
+    if len({item.key for item in found}) != len(found):
+        raise MalformedInput("writes: a key stands there twice", field="writes")
+    return found
+
+
+def _parameters(writes: Sequence[Any]) -> list[MetadataWrite]:
+    found = []
+    for item in writes:
+        if len(item.entries) != 1 or item.entries[0].name != VALIDATION_PARAMETER:
+            raise MalformedInput("metadata: not of one endorsement parameter", field="metadata")
+        found.append(MetadataWrite(item.key, item.entries[0].value))
+    if len({item.key for item in found}) != len(found):
+        raise MalformedInput("metadata: a key stands there twice", field="metadata")
+    return found
+
+
+def _reads_digest(reads: ReadList, chaincode: str, position: Position) -> bytes:
+    """The digest of these reads on our own state."""
+    points = []
+    for key in reads.keys:
+        entry = position.entry(chaincode, key)
+        points.append(PointRead(key, entry.value_hash if entry is not None else None))
+    for key in reads.parameters:
+        entry = position.entry(chaincode, key)
+        points.append(PointRead(key, parameter_hash(entry), metadata=True))
+    ranges = [RangeRead(start, end, position.rows(chaincode, start, end)) for start, end in reads.ranges]
+    return reads_digest(points, ranges)
+
+
+def parameter_hash(entry: Entry | None) -> bytes | None:
+    """SHA-256 of a key's endorsement parameter, None if it has none."""
+    parameter = dict(entry.metadata).get(VALIDATION_PARAMETER, b"") if entry is not None and entry.metadata else b""
+    return hashlib.sha256(parameter).digest() if parameter else None
