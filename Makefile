@@ -4,11 +4,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test check format types lint lock proto clean fabric
+.PHONY: help demo test test-3.1 check format types lint lock proto clean fabric
 
 help:
 	@echo "make demo    set up, start a real Fabric network, run the sealed-bid auction on it"
 	@echo "make test    set up, run every test (real-Fabric ones included)"
+	@echo "make test-3.1  the tests of BFT ordering: FABRIC_BIN has to name a folder with Fabric 3.1 programs"
 	@echo "make check   format, lint, types, tests"
 	@echo "make fabric  build the Fabric binaries into the user cache (demo and test do it when needed)"
 	@echo "make lock    resolve requirements/*.txt anew"
@@ -29,6 +30,9 @@ demo: fabric
 
 test: fabric
 	$(BIN)/python -m pytest
+
+test-3.1: $(STAMP)
+	$(BIN)/python -m pytest -m fabric31
 
 check: lint types test
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloister.network import Network, NetworkOptions
+from cloister.errors import EnvironmentFailed
+from cloister.network import Network, NetworkOptions, find_binaries
 from cloister.network.install import install_binaries
 
 
@@ -14,6 +15,19 @@ from cloister.network.install import install_binaries
 def fabric_binaries() -> None:
     """Fabric's programs, built if there are none: no test is skipped for want of them."""
     install_binaries()
+
+
+@pytest.fixture(scope="session")
+def fabric31() -> None:
+    """Ends the run without Fabric 3.1's programs, which nothing here builds: no test is skipped for want of them."""
+    try:
+        found = find_binaries()
+    except EnvironmentFailed as error:
+        pytest.exit(f"tests marked fabric31 need Fabric 3.1 programs in FABRIC_BIN: {error}", returncode=1)
+    if not found.version.startswith("3.1."):
+        pytest.exit(
+            f"tests marked fabric31 need Fabric 3.1 programs in FABRIC_BIN, found {found.version}", returncode=1
+        )
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fabric_protos.common import ledger_pb2
 
-from cloister.deploy.deploy import connected
 from cloister.errors import EnvironmentFailed, UsageError
 from cloister.network import PROGRAMS, Network, NetworkFailed, NetworkNotThere, NetworkOptions, find_binaries
 from cloister.network.claim import claimed
 from cloister.network.client_files import peer_environment
 from cloister.network.network import BUILDER
 from cloister.network.processes import process_began, running_pid
+from support.ordering import height
 from support.programs import fake_program
 
 pytestmark = pytest.mark.fabric
@@ -32,13 +31,6 @@ def network(fabric_binaries: None, tmp_path_factory: pytest.TempPathFactory) -> 
     network = Network.up(tmp_path_factory.mktemp("one") / "net", NetworkOptions(organisations=1))
     yield network
     network.down()
-
-
-async def height(network: Network) -> int:
-    async with connected(network.organisations[0]) as gateway:
-        contract = gateway.network(network.channel).contract("qscc")
-        answer = await contract.evaluate_transaction("GetChainInfo", network.channel)
-    return int(ledger_pb2.BlockchainInfo.FromString(answer).height)
 
 
 async def test_stopped_and_started_again_it_has_its_ledger(network: Network) -> None:
@@ -107,6 +99,12 @@ def test_folders_that_hold_something_else_are_not_touched(tmp_path: Path) -> Non
         {"channel": "My Channel"},
         {"batch_timeout": "soon"},
         {"max_messages": 0},
+        {"orderers": 0},
+        {"orderers": 8},
+        {"consensus": "solo"},
+        {"consensus": "bft"},
+        {"consensus": "bft", "orderers": 3},
+        {"consensus": "bft", "orderers": 8},
     ],
 )
 def test_impossible_options_are_refused_by_name(options: dict[str, object]) -> None:
@@ -223,7 +221,7 @@ def listening_addresses(pid: int) -> list[tuple[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("step", ["certificates", "orderer and peers", "joining channel"])
+@pytest.mark.parametrize("step", ["certificates", "orderers and peers", "joining channel"])
 def test_ctrl_c_leaves_nothing_running(fabric_binaries: None, tmp_path: Path, step: str) -> None:
     """Interrupted in each step; whatever was started is stopped again, and the next `up` works."""
     folder = tmp_path / "net"

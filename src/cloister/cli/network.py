@@ -38,9 +38,11 @@ def network() -> None:
 @click.option("--orgs", "organisations", type=int, help="Peer organisations, one peer each.  [default: 2]")
 @click.option("--channel", help="Name of the channel that all join.  [default: mychannel]")
 @click.option("--batch-timeout", help="A block is cut after this time at the latest.  [default: 200ms]")
+@click.option("--orderers", type=int, help="Orderers: 1 to 7, with BFT 4 to 7.  [default: 1]")
+@click.option("--consensus", help="How they agree: raft, or bft (Fabric 3.1 programs only).  [default: raft]")
 @as_json
 def up(*, directory: Path, as_json: bool, **given: Any) -> None:
-    """Start a TLS network: peers, one Raft orderer, a joined channel; or a stopped one again, with its ledgers.
+    """Start a TLS network: peers, orderers, a joined channel; or a stopped one again, with its ledgers.
 
     Ports are chosen free, so several networks can run side by side. Left behind in the folder: connection profiles,
     environment files for the peer CLI (source ORG/peer.env), network.json with everything else.

@@ -13,9 +13,12 @@ import platformdirs
 
 from cloister.errors import EnvironmentFailed
 
+from .options import BFT
+
 FABRIC_VERSION = "2.5.9"
 PROGRAMS = ("peer", "orderer", "configtxgen", "cryptogen", "osnadmin", "configtxlator")
 SUPPORTED = ("2.5.", "3.1.")
+BFT_SUPPORTED = "3.1."
 _VERSION_TIMEOUT_S = 20
 INSTALL_HINT = "run `cloister fabric install`, or set FABRIC_BIN to a folder with Fabric 2.5 or 3.1 programs"
 
@@ -31,6 +34,14 @@ class FabricBinaries:
     def path(self, program: str) -> str:
         """Absolute path of one program."""
         return str(self.folder / program)
+
+    def require(self, consensus: str) -> None:
+        """Raises: EnvironmentFailed if these programs do not have this consensus."""
+        if consensus == BFT and not self.version.startswith(BFT_SUPPORTED):
+            raise EnvironmentFailed(
+                f"BFT orderers need Fabric 3.1, the programs in {self.folder} are of version {self.version}",
+                hint="set FABRIC_BIN to a folder with Fabric 3.1 programs",
+            )
 
 
 def cache_folder() -> Path:

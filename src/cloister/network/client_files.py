@@ -33,12 +33,12 @@ def connection_profile(layout: Layout, organisation: Organisation) -> dict[str, 
         "name": f"{layout.options.channel}-{organisation.name}",
         "version": "1.0.0",
         "client": {"organization": organisation.name, "connection": {"timeout": {"peer": {"endorser": "30"}}}},
-        "channels": {layout.options.channel: {"peers": {peer: {}}, "orderers": [layout.orderer.host]}},
+        "channels": {
+            layout.options.channel: {"peers": {peer: {}}, "orderers": [item.host for item in layout.orderers]}
+        },
         "organizations": {organisation.name: {"mspid": organisation.msp_id, "peers": [peer]}},
         "peers": {peer: _node(organisation.peer_endpoint, organisation.tls_ca_path, peer)},
-        "orderers": {
-            layout.orderer.host: _node(layout.orderer.endpoint, layout.orderer.tls_ca_path, layout.orderer.host)
-        },
+        "orderers": {item.host: _node(item.endpoint, item.tls_ca_path, item.host) for item in layout.orderers},
     }
 
 

@@ -1,6 +1,6 @@
-"""The configuration files of Fabric's programs: cryptogen, configtxgen, orderer and peers.
+"""The configuration files of Fabric's programs: cryptogen, orderers and peers.
 
-Keys and meaning: Fabric 2.5.9 sampleconfig/{configtx,core,orderer}.yaml and internal/cryptogen. Everything listens on
+Keys and meaning: Fabric 2.5.9 sampleconfig/{core,orderer}.yaml and internal/cryptogen. Everything listens on
 127.0.0.1; peers use LevelDB and start chaincode through the external builder for `ccaas`.
 """
 
@@ -11,11 +11,15 @@ from typing import Any
 
 import yaml
 
-from .layout import ORDERER_DOMAIN, ORDERER_MSP, USERS, Layout, Organisation
+from .layout import ORDERER_DOMAIN, ORDERER_MSP, USERS, Layout, Orderer, Organisation
+from .options import BFT
 from .processes import LOOPBACK
 
 _ANY_FREE = f"{LOOPBACK}:0"
 _SANS = ["localhost", LOOPBACK]
+# Orderers that start one after the other miss each other at first. What a BFT leader sends meanwhile is lost, and it is
+# replaced seconds later; so they try again soon. Fabric 2.5 does not know the key, and Raft sends again anyway.
+_SOON_CONNECTED = {"Backoff": {"BaseDelay": "50ms", "Multiplier": 1.2, "MaxDelay": "200ms"}}
 
 
 def write_yaml(path: Path, document: dict[str, Any]) -> None:
@@ -32,7 +36,7 @@ def crypto_config(layout: Layout) -> dict[str, Any]:
                 "Name": "Orderer",
                 "Domain": ORDERER_DOMAIN,
                 "EnableNodeOUs": True,
-                "Specs": [{"Hostname": "orderer", "SANS": _SANS}],
+                "Specs": [{"Hostname": orderer.name, "SANS": _SANS} for orderer in layout.orderers],
             }
         ],
         "PeerOrgs": [
@@ -48,78 +52,10 @@ def crypto_config(layout: Layout) -> dict[str, Any]:
     }
 
 
-def channel_config(layout: Layout) -> dict[str, Any]:
-    """For `configtxgen -profile Channel`: the channel's genesis block."""
-    orderer = layout.orderer
-    tls = orderer.node_crypto / "tls" / "server.crt"
-    majority = {"Type": "ImplicitMeta", "Rule": "MAJORITY Admins"}
-    basic = {
-        "Readers": {"Type": "ImplicitMeta", "Rule": "ANY Readers"},
-        "Writers": {"Type": "ImplicitMeta", "Rule": "ANY Writers"},
-        "Admins": majority,
-    }
-    ordering_organisation = {
-        "Name": "Orderer",
-        "ID": ORDERER_MSP,
-        "MSPDir": str(orderer.crypto / "msp"),
-        "Policies": _organisation_policies(ORDERER_MSP, peers=False),
-        "OrdererEndpoints": [orderer.endpoint],
-    }
-    return {
-        "Profiles": {
-            "Channel": {
-                "Policies": basic,
-                "Capabilities": {"V2_0": True},
-                "Orderer": {
-                    "OrdererType": "etcdraft",
-                    "Addresses": [orderer.endpoint],
-                    "BatchTimeout": layout.options.batch_timeout,
-                    "BatchSize": {
-                        "MaxMessageCount": layout.options.max_messages,
-                        "AbsoluteMaxBytes": "99 MB",
-                        "PreferredMaxBytes": "2 MB",
-                    },
-                    "EtcdRaft": {
-                        "Consenters": [
-                            {
-                                "Host": LOOPBACK,
-                                "Port": orderer.port,
-                                "ClientTLSCert": str(tls),
-                                "ServerTLSCert": str(tls),
-                            }
-                        ],
-                        # A single node need not wait for others to speak up: short ticks, quick election.
-                        "Options": {
-                            "TickInterval": "50ms",
-                            "ElectionTick": 5,
-                            "HeartbeatTick": 1,
-                            "MaxInflightBlocks": 5,
-                            "SnapshotIntervalSize": "16 MB",
-                        },
-                    },
-                    "Organizations": [ordering_organisation],
-                    "Policies": {**basic, "BlockValidation": {"Type": "ImplicitMeta", "Rule": "ANY Writers"}},
-                    "Capabilities": {"V2_0": True},
-                },
-                "Application": {
-                    "Organizations": [_peer_organisation(organisation) for organisation in layout.organisations],
-                    "Policies": {
-                        **basic,
-                        "Endorsement": {"Type": "ImplicitMeta", "Rule": "MAJORITY Endorsement"},
-                        "LifecycleEndorsement": {"Type": "ImplicitMeta", "Rule": "MAJORITY Endorsement"},
-                    },
-                    "Capabilities": {"V2_5": True},
-                },
-            }
-        }
-    }
-
-
-def orderer_config(layout: Layout) -> dict[str, Any]:
-    """`orderer.yaml`."""
-    orderer = layout.orderer
+def orderer_config(layout: Layout, orderer: Orderer) -> dict[str, Any]:
+    """`orderer.yaml` of one orderer."""
     tls = orderer.node_crypto / "tls"
-    data = layout.folder / "orderer" / "data"
+    data = orderer.folder / "data"
     server = {"Enabled": True, "PrivateKey": str(tls / "server.key"), "Certificate": str(tls / "server.crt")}
     authorities = [str(tls / "ca.crt")]
     return {
@@ -132,11 +68,13 @@ def orderer_config(layout: Layout) -> dict[str, Any]:
             "MaxSendMsgSize": 104857600,
             "Cluster": {
                 "SendBufferSize": 100,
+                "RPCTimeout": "2s",  # so long a transaction that is forwarded to a stopped leader holds its sender up
                 "ClientCertificate": server["Certificate"],
                 "ClientPrivateKey": server["PrivateKey"],
                 "RootCAs": authorities,
             },
             "BootstrapMethod": "none",
+            **(_SOON_CONNECTED if layout.options.consensus == BFT else {}),
             "LocalMSPDir": str(orderer.node_crypto / "msp"),
             "LocalMSPID": ORDERER_MSP,
             "BCCSP": _bccsp(),
@@ -151,7 +89,7 @@ def orderer_config(layout: Layout) -> dict[str, Any]:
             "TLS": {**server, "ClientAuthRequired": True, "ClientRootCAs": authorities},
         },
         "ChannelParticipation": {"Enabled": True, "MaxRequestBodySize": "1 MB"},
-        "Consensus": {"WALDir": str(data / "etcdraft" / "wal"), "SnapDir": str(data / "etcdraft" / "snapshot")},
+        "Consensus": {"WALDir": str(data / "consensus" / "wal"), "SnapDir": str(data / "consensus" / "snapshot")},
     }
 
 
@@ -270,25 +208,6 @@ def _peer_tls(organisation: Organisation) -> dict[str, Any]:
         "key": {"file": str(tls / "server.key")},
         "rootcert": {"file": str(tls / "ca.crt")},
     }
-
-
-def _peer_organisation(organisation: Organisation) -> dict[str, Any]:
-    return {
-        "Name": organisation.msp_id,
-        "ID": organisation.msp_id,
-        "MSPDir": str(organisation.crypto / "msp"),
-        "Policies": _organisation_policies(organisation.msp_id, peers=True),
-        "AnchorPeers": [{"Host": LOOPBACK, "Port": organisation.peer_port}],
-    }
-
-
-def _organisation_policies(msp_id: str, *, peers: bool) -> dict[str, Any]:
-    readers = f"OR('{msp_id}.member')" if not peers else f"OR('{msp_id}.admin', '{msp_id}.peer', '{msp_id}.client')"
-    writers = f"OR('{msp_id}.member')" if not peers else f"OR('{msp_id}.admin', '{msp_id}.client')"
-    policies = {"Readers": readers, "Writers": writers, "Admins": f"OR('{msp_id}.admin')"}
-    if peers:
-        policies["Endorsement"] = f"OR('{msp_id}.peer')"
-    return {name: {"Type": "Signature", "Rule": rule} for name, rule in policies.items()}
 
 
 def _bccsp() -> dict[str, Any]:

@@ -79,10 +79,12 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class Orderer:
-    """The one Raft orderer."""
+    """A node of the ordering organisation: "orderer", the others "orderer2", "orderer3", …"""
 
+    name: str
     port: int
     admin_port: int
+    folder: Path
     crypto: Path
 
     @property
@@ -93,12 +95,17 @@ class Orderer:
     @property
     def host(self) -> str:
         """The name in the orderer's TLS certificate."""
-        return f"orderer.{ORDERER_DOMAIN}"
+        return f"{self.name}.{ORDERER_DOMAIN}"
 
     @property
     def node_crypto(self) -> Path:
         """Folder with the orderer's msp and tls folders."""
         return self.crypto / "orderers" / self.host
+
+    @property
+    def certificate_path(self) -> Path:
+        """The certificate that its block signatures are checked against."""
+        return self.node_crypto / "msp" / "signcerts" / f"{self.host}-cert.pem"
 
     @property
     def tls_ca_path(self) -> Path:
@@ -113,8 +120,13 @@ class Layout:
     folder: Path
     options: NetworkOptions
     fabric_version: str
-    orderer: Orderer
+    orderers: tuple[Orderer, ...]
     organisations: tuple[Organisation, ...]
+
+    @property
+    def orderer(self) -> Orderer:
+        """The first orderer: what talks to one orderer only talks to this one."""
+        return self.orderers[0]
 
     @property
     def genesis_block(self) -> Path:
@@ -133,7 +145,10 @@ class Layout:
 
     def ports(self) -> dict[str, int]:
         """Every port that the network listens on, by what it is for."""
-        found = {"orderer": self.orderer.port, "orderer admin": self.orderer.admin_port}
+        found = {}
+        for orderer in self.orderers:
+            found[orderer.name] = orderer.port
+            found[f"{orderer.name} admin"] = orderer.admin_port
         for organisation in self.organisations:
             found[f"{organisation.name} peer"] = organisation.peer_port
             found[f"{organisation.name} chaincode"] = organisation.chaincode_port
@@ -146,8 +161,8 @@ class Layout:
 
 
 def ports_needed(options: NetworkOptions) -> int:
-    """How many ports `make_layout` takes: two for the orderer, then two for each organisation."""
-    return 2 + 2 * options.organisations
+    """How many ports `make_layout` takes: two for each orderer, then two for each organisation."""
+    return 2 * (options.orderers + options.organisations)
 
 
 def make_layout(folder: Path, options: NetworkOptions, fabric_version: str, ports: list[int]) -> Layout:
@@ -156,25 +171,35 @@ def make_layout(folder: Path, options: NetworkOptions, fabric_version: str, port
     crypto = folder / "crypto"
     if len(ports) != ports_needed(options):
         raise ValueError(f"expected {ports_needed(options)} ports, got {len(ports)}")
-    orderer = Orderer(ports[0], ports[1], crypto / "ordererOrganizations" / ORDERER_DOMAIN)
+    pairs = list(zip(ports[::2], ports[1::2], strict=True))
+    names = ["orderer", *(f"orderer{number}" for number in range(2, options.orderers + 1))]
+    orderers = tuple(
+        Orderer(
+            name=name,
+            port=port,
+            admin_port=admin_port,
+            folder=folder / name,
+            crypto=crypto / "ordererOrganizations" / ORDERER_DOMAIN,
+        )
+        for name, (port, admin_port) in zip(names, pairs[: options.orderers], strict=True)
+    )
     organisations = tuple(
         Organisation(
             name=f"org{number}",
             msp_id=f"Org{number}MSP",
             domain=f"org{number}.example.com",
-            peer_port=ports[2 * number],
-            chaincode_port=ports[1 + 2 * number],
+            peer_port=peer_port,
+            chaincode_port=chaincode_port,
             folder=folder / f"org{number}",
             crypto=crypto / "peerOrganizations" / f"org{number}.example.com",
         )
-        for number in range(1, options.organisations + 1)
+        for number, (peer_port, chaincode_port) in enumerate(pairs[options.orderers :], 1)
     )
-    return Layout(folder, options, fabric_version, orderer, organisations)
+    return Layout(folder, options, fabric_version, orderers, organisations)
 
 
 def write_description(layout: Layout, *, binaries: Path) -> None:
     """Write `network.json`: everything a program needs to use the network. It is there completely or not at all."""
-    orderer = layout.orderer
     document = {
         "purpose": "development and tests only",
         "channel": layout.options.channel,
@@ -183,12 +208,8 @@ def write_description(layout: Layout, *, binaries: Path) -> None:
         "binaries": str(binaries),
         "fabric_version": layout.fabric_version,
         "genesis_block": str(layout.genesis_block),
-        "orderer": {
-            "msp_id": ORDERER_MSP,
-            "endpoint": orderer.endpoint,
-            "tls_ca": str(orderer.tls_ca_path),
-            "tls_name": orderer.host,
-        },
+        "orderer": _describe_orderer(layout.orderer),
+        "orderers": [_describe_orderer(orderer) for orderer in layout.orderers],
         "organisations": [_describe(organisation) for organisation in layout.organisations],
     }
     unfinished = layout.folder / f".{DESCRIPTION}"
@@ -214,6 +235,16 @@ def load_layout(folder: Path) -> Layout:
         raise EnvironmentFailed(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise NetworkNotThere(f"{path} is damaged", hint="remove the folder and start a new network") from error
+
+
+def _describe_orderer(orderer: Orderer) -> dict[str, str]:
+    return {
+        "name": orderer.name,
+        "msp_id": ORDERER_MSP,
+        "endpoint": orderer.endpoint,
+        "tls_ca": str(orderer.tls_ca_path),
+        "tls_name": orderer.host,
+    }
 
 
 def _describe(organisation: Organisation) -> dict[str, object]:

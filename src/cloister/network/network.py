@@ -1,4 +1,4 @@
-"""A real Fabric network on this machine: one Raft orderer, organisations with one peer each, one joined channel.
+"""A real Fabric network on this machine: orderers, organisations with one peer each, one joined channel.
 
 For development and tests. Everything lives in one folder; processes go on when the starting program ends.
 """
@@ -15,6 +15,7 @@ from cloister.errors import EnvironmentFailed, UsageError
 
 from . import configuration
 from .binaries import FabricBinaries, find_binaries
+from .channel_configuration import channel_config
 from .claim import claimed, holds_network, make_room
 from .client_files import peer_environment, write_client_files
 from .errors import NetworkFailed, NetworkNotThere
@@ -28,21 +29,13 @@ from .layout import (
     ports_needed,
     write_description,
 )
-from .options import NetworkOptions
-from .processes import (
-    free_ports,
-    last_line,
-    listens,
-    run_program,
-    running_pid,
-    start_detached,
-    stop_process,
-    wait_until,
-)
+from .nodes import Node, orderer_node, peer_node
+from .options import BFT, RAFT, NetworkOptions
+from .processes import free_ports, listens, run_program, stop_process
 
-START_TIMEOUT_S = 30.0
 BUILDER = Path(__file__).parent / "ccaas_builder"
-_LEADER = b"Raft leader changed: 0 -> "
+_SERVES = {RAFT: b"Raft leader changed: 0 -> ", BFT: b"Starting view with number "}
+"""What an orderer logs, once or again, when it takes transactions of the channel. Before, it has no leader."""
 Progress = Callable[[str], None]
 
 
@@ -101,8 +94,13 @@ class Network:
 
     @property
     def orderer(self) -> Orderer:
-        """The orderer."""
+        """The first orderer."""
         return self.layout.orderer
+
+    @property
+    def orderers(self) -> tuple[Orderer, ...]:
+        """All nodes of the ordering organisation."""
+        return self.layout.orderers
 
     @property
     def genesis_block_path(self) -> Path:
@@ -132,9 +130,12 @@ class Network:
         binaries = find_binaries()
         with claimed(folder):
             if not holds_network(folder):
+                options = options or NetworkOptions()
+                binaries.require(options.consensus)
                 make_room(folder)
-                return cls._start_new(folder, options or NetworkOptions(), binaries, progress)
+                return cls._start_new(folder, options, binaries, progress)
             network = cls(load_layout(folder), binaries)
+            binaries.require(network.layout.options.consensus)
             if options not in (None, network.layout.options):
                 raise UsageError(
                     f"the network in {folder} has other options: {network.layout.options.describe()}",
@@ -144,19 +145,15 @@ class Network:
             return network
 
     def status(self) -> tuple[ProcessStatus, ...]:
-        """Every program and whether it runs."""
-        found = [ProcessStatus("orderer", running_pid(self._orderer_folder, "orderer"), self.orderer.endpoint)]
-        for organisation in self.organisations:
-            pid = running_pid(self._peer_folder(organisation), "peer")
-            found.append(ProcessStatus(f"{organisation.name} peer", pid, organisation.peer_endpoint))
-        return tuple(found)
+        """Every program and whether it runs: orderers, then peers."""
+        return tuple(ProcessStatus(node.name, node.pid, node.endpoint) for node in self._nodes())
 
     def down(self, *, remove: bool = False) -> int:
         """Stop everything; returns how many programs were running. `remove` deletes the folder too."""
         stopped = sum(stop_process(path.parent, path.stem) for path in self._chaincode_pids())
-        with ThreadPoolExecutor() as pool:
-            stopped += sum(pool.map(self._stop_peer, self.organisations))
-        stopped += stop_process(self._orderer_folder, "orderer")
+        for nodes in (self._peers(), self._orderers()):
+            with ThreadPoolExecutor(len(nodes)) as pool:
+                stopped += sum(pool.map(Node.stop, nodes))
         if remove:
             _remove(self.folder)
         return stopped
@@ -166,19 +163,41 @@ class Network:
         folders = [item.folder for item in self.organisations]
         return sorted(path for folder in folders for place in SERVERS for path in folder.glob(f"{place}/*.pid"))
 
-    def stop_orderer(self) -> None:
-        """Stop the orderer."""
-        stop_process(self._orderer_folder, "orderer")
-
     def stop_peer(self, name: str) -> None:
         """Stop one organisation's peer."""
-        self._stop_peer(self.organisation(name))
+        peer_node(self.organisation(name)).stop()
 
     def start_peer(self, name: str) -> None:
         """Start one organisation's peer and wait until it serves."""
-        organisation = self.organisation(name)
-        self._launch_peer(organisation)
-        self._await_peer(organisation)
+        node = peer_node(self.organisation(name))
+        self._launch(node)
+        _await_port(node)
+
+    def stop_orderer(self, name: str) -> None:
+        """Stop one orderer: "orderer", "orderer2", … Raises: NetworkNotThere."""
+        self._orderer_node(name).stop()
+
+    def start_orderer(self, name: str) -> None:
+        """Start one orderer and wait until it takes transactions; enough of the others must run. Raises: as `up`."""
+        node = self._orderer_node(name)
+        serves = self._launch_orderer(node)
+        _await_port(node)
+        serves()
+
+    def _orderers(self) -> list[Node]:
+        return [orderer_node(orderer) for orderer in self.orderers]
+
+    def _peers(self) -> list[Node]:
+        return [peer_node(organisation) for organisation in self.organisations]
+
+    def _nodes(self) -> list[Node]:
+        return self._orderers() + self._peers()
+
+    def _orderer_node(self, name: str) -> Node:
+        for node in self._orderers():
+            if node.name == name:
+                return node
+        raise NetworkNotThere(f"no orderer {name} in this network")
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
@@ -189,10 +208,10 @@ class Network:
         try:
             progress("certificates and genesis block")
             network._generate()
-            leader_elected = network._launch(progress)
+            orderers_serve = network._launch_all(progress)
             progress(f"joining channel {network.channel}")
             network._join()
-            leader_elected()
+            orderers_serve()
             write_description(layout, binaries=binaries.folder)
         except BaseException:
             network.down()
@@ -213,8 +232,8 @@ class Network:
                         hint="stop that program, or start a new network in another --dir",
                     )
         try:
-            leader_elected = self._launch(progress)
-            leader_elected()
+            orderers_serve = self._launch_all(progress)
+            orderers_serve()
         except BaseException:
             self.down()
             raise
@@ -224,107 +243,82 @@ class Network:
         configuration.write_yaml(work / "crypto-config.yaml", configuration.crypto_config(layout))
         crypto = str(self.folder / "crypto")
         self._run("cryptogen", "generate", f"--config={work / 'crypto-config.yaml'}", f"--output={crypto}")
-        configuration.write_yaml(work / "configtx.yaml", configuration.channel_config(layout))
+        configuration.write_yaml(work / "configtx.yaml", channel_config(layout))
         arguments = ["-profile", "Channel", "-channelID", self.channel, "-outputBlock", str(layout.genesis_block)]
         self._run("configtxgen", *arguments, "-configPath", str(work))
-        configuration.write_yaml(self._orderer_folder / "orderer.yaml", configuration.orderer_config(layout))
+        for orderer in self.orderers:
+            configuration.write_yaml(orderer.folder / "orderer.yaml", configuration.orderer_config(layout, orderer))
         for organisation in self.organisations:
-            path = self._peer_folder(organisation) / "core.yaml"
+            path = peer_node(organisation).folder / "core.yaml"
             configuration.write_yaml(path, configuration.peer_config(layout, organisation))
         shutil.copytree(BUILDER, layout.builder)
         for script in (layout.builder / "bin").iterdir():
             script.chmod(0o755)
         write_client_files(layout, self.binaries)
 
-    def _launch(self, progress: Progress) -> Callable[[], None]:
-        """Start what does not run, and wait until it serves; the result waits until the orderer has a Raft leader."""
-        progress("orderer and peers")
-        leader_elected = self._launch_orderer()
-        for organisation in self.organisations:
-            self._launch_peer(organisation)
-        self._await(lambda: listens(self.orderer.admin_port), "orderer starts", self._orderer_folder, "orderer")
-        for organisation in self.organisations:
-            self._await_peer(organisation)
-        return leader_elected
+    def _launch_all(self, progress: Progress) -> Callable[[], None]:
+        """Start what does not run, and wait until it has started; the result waits until all orderers serve."""
+        progress("orderers and peers")
+        waits = [self._launch_orderer(node) for node in self._orderers()]
+        for node in self._peers():
+            self._launch(node)
+        for node in self._nodes():
+            _await_port(node)
 
-    def _launch_orderer(self) -> Callable[[], None]:
-        """The orderer answers SERVICE_UNAVAILABLE until Raft has a leader; what it logs from now on says when."""
-        folder = self._orderer_folder
-        if running_pid(folder, "orderer") is not None:
+        def serve() -> None:
+            for wait in waits:
+                wait()
+
+        return serve
+
+    def _launch_orderer(self, node: Node) -> Callable[[], None]:
+        """The result waits until it takes transactions. That needs enough orderers, so all have to be started first."""
+        logged = self._launch(node)
+        if logged is None:
             return lambda: None
-        log = folder / "orderer.log"
-        before = log.stat().st_size if log.exists() else 0
-        command = [self.binaries.path("orderer")]
-        environment = {"FABRIC_CFG_PATH": str(folder), "FABRIC_LOGGING_SPEC": "info"}
-        start_detached(command, folder=folder, name="orderer", environment=environment)
+        serves = _SERVES[self.layout.options.consensus]
+        return lambda: node.wait_for(lambda: serves in logged(), f"{node.name} takes transactions")
 
-        def elected() -> bool:
-            with log.open("rb") as file:
-                file.seek(before)
-                return _LEADER in file.read()
-
-        return lambda: self._await(elected, "Raft leader elected", folder, "orderer")
-
-    def _launch_peer(self, organisation: Organisation) -> None:
-        folder = self._peer_folder(organisation)
-        if running_pid(folder, "peer") is None:
-            command = [self.binaries.path("peer"), "node", "start"]
-            environment = {"FABRIC_CFG_PATH": str(folder), "FABRIC_LOGGING_SPEC": "info"}
-            start_detached(command, folder=folder, name="peer", environment=environment)
+    def _launch(self, node: Node) -> Callable[[], bytes] | None:
+        """What it logs from now on; None if it runs already."""
+        return node.launch(self.binaries) if node.pid is None else None
 
     def _join(self) -> None:
-        tls = self.orderer.node_crypto / "tls"
+        first, *others = self.orderers
         with ThreadPoolExecutor() as pool:
-            joins = [
-                pool.submit(
-                    self._run,
-                    "osnadmin",
-                    "channel",
-                    "join",
-                    f"--channelID={self.channel}",
-                    f"--config-block={self.layout.genesis_block}",
-                    f"--orderer-address=127.0.0.1:{self.orderer.admin_port}",
-                    f"--ca-file={tls / 'ca.crt'}",
-                    f"--client-cert={tls / 'server.crt'}",
-                    f"--client-key={tls / 'server.key'}",
-                )
-            ]
-            joins += [pool.submit(self._join_peer, organisation) for organisation in self.organisations]
-            answers = [join.result() for join in joins]
-        if "Status: 201" not in answers[0]:
-            raise NetworkFailed(f"orderer did not join the channel: {' '.join(answers[0].split())[:300]}")
+            orderers = [pool.submit(self._join_orderer, orderer) for orderer in others]
+            peers = [pool.submit(self._join_peer, organisation) for organisation in self.organisations]
+            for join in orderers:
+                join.result()
+            # After the others, for under BFT it leads: what it sends to one that has not joined yet would be lost.
+            self._join_orderer(first)
+            for join in peers:
+                join.result()
 
-    def _join_peer(self, organisation: Organisation) -> str:
+    def _join_orderer(self, orderer: Orderer) -> None:
+        tls = orderer.node_crypto / "tls"
+        answer = self._run(
+            "osnadmin",
+            "channel",
+            "join",
+            f"--channelID={self.channel}",
+            f"--config-block={self.layout.genesis_block}",
+            f"--orderer-address=127.0.0.1:{orderer.admin_port}",
+            f"--ca-file={tls / 'ca.crt'}",
+            f"--client-cert={tls / 'server.crt'}",
+            f"--client-key={tls / 'server.key'}",
+        )
+        if "Status: 201" not in answer:
+            raise NetworkFailed(f"{orderer.name} did not join the channel: {' '.join(answer.split())[:300]}")
+
+    def _join_peer(self, organisation: Organisation) -> None:
         environment = peer_environment(self.layout, organisation, organisation.admin)
         command = [self.binaries.path("peer"), "channel", "join", "-b", str(self.layout.genesis_block)]
-        return run_program(command, environment=environment)
-
-    def _await_peer(self, organisation: Organisation) -> None:
-        folder = self._peer_folder(organisation)
-        self._await(lambda: listens(organisation.peer_port), f"{organisation.name} peer starts", folder, "peer")
-
-    def _await(self, condition: Callable[[], bool], what: str, folder: Path, name: str) -> None:
-        """Wait for a condition, but not longer than its process lives."""
-        log = folder / f"{name}.log"
-
-        def met() -> bool:
-            if condition():
-                return True
-            if running_pid(folder, name) is None:
-                raise NetworkFailed(f"{what}: the program ended; last log line: {last_line(log)}", hint=f"see {log}")
-            return False
-
-        wait_until(met, what=what, timeout_s=START_TIMEOUT_S, log=log)
-
-    def _stop_peer(self, organisation: Organisation) -> bool:
-        return stop_process(self._peer_folder(organisation), "peer")
+        run_program(command, environment=environment)
 
     def _run(self, program: str, *arguments: str) -> str:
         return run_program([self.binaries.path(program), *arguments], environment={})
 
-    @property
-    def _orderer_folder(self) -> Path:
-        return self.folder / "orderer"
 
-    def _peer_folder(self, organisation: Organisation) -> Path:
-        return organisation.folder / "peer"
+def _await_port(node: Node) -> None:
+    node.wait_for(lambda: listens(node.port), f"{node.name} starts")

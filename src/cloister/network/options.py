@@ -8,19 +8,26 @@ from dataclasses import dataclass
 from cloister.errors import UsageError
 
 MAX_ORGANISATIONS = 8
+MAX_ORDERERS = 7
+RAFT, BFT = "raft", "bft"
+MIN_BFT_ORDERERS = 4
+"""So many tolerate one faulty orderer; fewer tolerate none."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """Peer organisations (one peer each), channel name, and the orderer's batch rules.
+    """Peer organisations (one peer each), channel name, batch rules, and the nodes of the one ordering organisation.
 
-    batch_timeout is a Go duration ("200ms", "2s"); max_messages transactions cut a block at once.
+    batch_timeout is a Go duration ("200ms", "2s"); max_messages transactions cut a block at once. consensus is "raft"
+    with 1 to 7 orderers, or "bft" with 4 to 7, which only Fabric 3.1 has.
     """
 
     organisations: int = 2
     channel: str = "mychannel"
     batch_timeout: str = "200ms"
     max_messages: int = 100
+    orderers: int = 1
+    consensus: str = RAFT
 
     def __post_init__(self) -> None:
         """Raises: UsageError naming the bad option."""
@@ -34,10 +41,15 @@ class NetworkOptions:
             raise UsageError(f"batch timeout: expected a duration such as 200ms or 2s, got {self.batch_timeout!r}")
         if self.max_messages < 1:
             raise UsageError(f"max messages: expected 1 or more, got {self.max_messages}")
+        if self.consensus not in (RAFT, BFT):
+            raise UsageError(f"consensus: expected {RAFT} or {BFT}, got {self.consensus!r}")
+        fewest = MIN_BFT_ORDERERS if self.consensus == BFT else 1
+        if not fewest <= self.orderers <= MAX_ORDERERS:
+            raise UsageError(f"{self.consensus} orderers: expected {fewest} to {MAX_ORDERERS}, got {self.orderers}")
 
     def describe(self) -> str:
         """In one line."""
         return (
             f"{self.organisations} organisations, channel {self.channel}, batch timeout {self.batch_timeout}, "
-            f"max messages {self.max_messages}"
+            f"max messages {self.max_messages}, {self.orderers} {self.consensus} orderers"
         )

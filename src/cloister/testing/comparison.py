@@ -174,7 +174,7 @@ async def open_bench(network: Network) -> AsyncIterator[Bench]:
             await peer.evaluate_transaction("GetBlockByNumber", network.channel, str(number))
             for number in range(height)
         ]
-        network.stop_orderer()
+        network.stop_orderer(network.orderer.name)
         judge, _ = start(blocks[0])
         for block in blocks[1:]:
             judge.follow(block)
