@@ -160,9 +160,16 @@ def test_contradictory_and_broken_policies_are_refused_before_anything_is_sent()
         ChaincodeDefinition("a", "1", collections=b"\xff").fields()
 
 
-async def test_waiting_is_bounded_and_other_errors_pass_at_once() -> None:
+@pytest.mark.parametrize(
+    "passing",
+    [
+        "no combination of peers can be derived which satisfy the endorsement policy",
+        "failed to collect enough transaction endorsements: 127.0.0.1:1 (A): ProposalResponsePayloads do not match",
+    ],
+)
+async def test_waiting_is_bounded_and_other_errors_pass_at_once(passing: str) -> None:
     async def gossip() -> None:
-        raise EvaluateError("no combination of peers can be derived which satisfy the endorsement policy")
+        raise EndorseError(passing)
 
     async def broken() -> None:
         raise EvaluateError("chaincode broken")

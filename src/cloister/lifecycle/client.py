@@ -178,14 +178,15 @@ async def wait_until_usable(call: Callable[[], Awaitable[object]], *, timeout_s:
     """Repeat a harmless call until peers know of a new definition everywhere.
 
     For some seconds after a commit the Gateway answers that no combination of peers satisfies the policy, until gossip
-    has told. Raises: LifecycleError after `timeout_s` seconds; any other error at once.
+    has told; or their endorsements differ, while a peer lacks the last block. Raises: LifecycleError after `timeout_s`
+    seconds; any other error at once.
     """
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             await call()
         except GatewayError as error:
-            if not _is_gossip(error.message):
+            if not _will_pass(error.message):
                 raise
             if time.monotonic() > deadline:
                 raise LifecycleError(f"not usable within {timeout_s:.0f} s: {error.message}") from error
@@ -194,7 +195,7 @@ async def wait_until_usable(call: Callable[[], Awaitable[object]], *, timeout_s:
             return
 
 
-def _is_gossip(message: str) -> bool:
+def _will_pass(message: str) -> bool:
     return any(
         text in message
         for text in (
@@ -202,5 +203,6 @@ def _is_gossip(message: str) -> bool:
             "no peers available to evaluate",
             "No metadata was found",
             "failed to find any endorsing peers",
+            "ProposalResponsePayloads do not match",
         )
     )
