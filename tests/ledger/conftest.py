@@ -22,16 +22,21 @@ OTHER = "other"
 async def ledger_network(fabric_binaries: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Network]:
     options = NetworkOptions(batch_timeout="100ms", max_messages=20)
     network = Network.up(tmp_path_factory.mktemp("ledger") / "net", options)
-    first, second = network.organisations
-    async with connected(first) as gateway1, connected(second) as gateway2:
-        admins = [Lifecycle(gateway, network.channel) for gateway in (gateway1, gateway2)]
-        for name, policy in ((CHAINCODE, ""), (OTHER, "OR('Org1MSP.peer','Org2MSP.peer')")):
-            definition = ChaincodeDefinition(name, "1.0", signature_policy=policy)
-            for admin in admins:
-                await admin.approve(definition)
-            await wait_until_usable(functools.partial(admins[1].commit, definition, ["Org1MSP", "Org2MSP"]))
+    await define(network, CHAINCODE)
+    await define(network, OTHER, "OR('Org1MSP.peer','Org2MSP.peer')")
     yield network
     network.down()
+
+
+async def define(network: Network, name: str, policy: str = "") -> None:
+    """Approve and commit a definition; nobody needs to run it."""
+    first, second = network.organisations
+    definition = ChaincodeDefinition(name, "1.0", signature_policy=policy)
+    async with connected(first) as gateway1, connected(second) as gateway2:
+        admins = [Lifecycle(gateway, network.channel) for gateway in (gateway1, gateway2)]
+        for admin in admins:
+            await admin.approve(definition)
+        await wait_until_usable(functools.partial(admins[1].commit, definition, ["Org1MSP", "Org2MSP"]))
 
 
 async def fetch_blocks(network: Network, organisation: int = 0) -> list[bytes]:
