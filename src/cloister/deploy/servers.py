@@ -116,7 +116,7 @@ def start_ledger(network: Network, organisation: Organisation, workspace: Worksp
 
 
 def _ledger_text(network: Network, organisation: Organisation, workspace: Workspace, address: str) -> str:
-    reader, orderer = organisation.user("User1"), network.orderer
+    reader, orderers = organisation.user("User1"), network.layout.orderers
     return "\n".join(
         [
             "# Written by `cloister chaincode deploy`. Simulation: for development and tests only.",
@@ -126,9 +126,8 @@ def _ledger_text(network: Network, organisation: Organisation, workspace: Worksp
             f"name = {json.dumps(network.channel)}",
             f"genesis = {json.dumps(str(network.genesis_block_path))}",
             "[orderers]",
-            f"addresses = {json.dumps([orderer.endpoint])}",
-            f"tls_ca = {json.dumps(str(orderer.tls_ca_path))}",
-            f"tls_name = {json.dumps(orderer.host)}",
+            f"addresses = {json.dumps([orderer.endpoint for orderer in orderers])}",
+            f"tls_ca = {json.dumps(str(orderers[0].tls_ca_path))}",
             f"certificate = {json.dumps(str(reader.cert_path))}",
             f"key = {json.dumps(str(reader.key_path))}",
             "[enclave]",
