@@ -17,12 +17,15 @@ from .presentation import print_error, wants_json
 
 COMMANDS = {
     "chaincode": ("cloister.cli.chaincode:chaincode", "Measure, package and deploy chaincode."),
+    "checkpoint": ("cloister.cli.checkpoint:checkpoint", "Show and compare how far channels were."),
     "demo": ("cloister.cli.demo:demo", "Run a whole example and show what a peer can see."),
     "evaluate": ("cloister.cli.transact:evaluate", "Call a function of a chaincode, commit nothing."),
     "fabric": ("cloister.cli.fabric:fabric", "Build and find the Fabric programs."),
     "host": ("cloister.cli.host:host", "Run an organisation's host with its enclave."),
     "init": ("cloister.cli.init:init", "Bring an organisation's enclave to life: evidence, registration, keys."),
     "ledger": ("cloister.cli.ledger:ledger", "Judge a Fabric ledger without believing the peer that wrote it."),
+    "open": ("cloister.cli.transact:open_outcome", "Open a committed transaction's outcome, whenever."),
+    "receipt": ("cloister.cli.receipt:receipt", "Show others what a transaction was; check what others show."),
     "network": ("cloister.cli.network:network", "Start, show and stop a real Fabric network on this machine."),
     "submit": ("cloister.cli.transact:submit", "Call a function of a chaincode and commit what it did."),
 }

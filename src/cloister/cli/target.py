@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from cloister.errors import EnvironmentFailed, MalformedInput, UsageError
 if TYPE_CHECKING:
     from cloister.client.checkpoints import Checkpoints
     from cloister.client.credentials import Trust
+    from cloister.client.pending import PendingCalls
     from cloister.gateway import Gateway
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -84,21 +85,21 @@ class Target:
             raise UsageError("--policy FILE: your appraisal policy is needed", hint="see docs/client.md")
         return Trust(
             policy=parse_policy(read_file(self.policy)),
-            genesis_hash=self._genesis_hash(),
-            measurements=self._measurements(),
+            genesis_hash=genesis_hash_of(self.genesis),
+            measurements=measurements_of(self.measurements, self.contract),
             ledger_measurements=frozenset({self.ledger_measurement()}),
             registry=self.registry,
         )
 
     def ledger_measurement(self) -> bytes:
         """The ledger enclave's: as given, or that of this version of Cloister."""
-        from cloister.trusted.attest.measurement import compute_ledger_measurement
+        return ledger_measurement_of(self.ledger)
 
-        if self.ledger is None:
-            return compute_ledger_measurement()
-        if not is_hash(self.ledger):
-            raise UsageError(f"--ledger-measurement: expected 64 hex digits, got {self.ledger!r}")
-        return bytes.fromhex(self.ledger)
+    def pending_calls(self) -> PendingCalls:
+        """What opens the outcomes of this user's calls."""
+        from cloister.client.pending import PendingCalls
+
+        return PendingCalls(state_folder() / "calls")
 
     def checkpoints(self) -> Checkpoints:
         """Where this user's checkpoints are kept between runs."""
@@ -123,38 +124,6 @@ class Target:
         organisation, _, user = self.user.partition("/")
         return Network.load(self.directory).organisation(organisation), user or "User1"
 
-    def _genesis_hash(self) -> bytes:
-        from cloister.fabric.block import parse_block
-
-        if self.genesis is None:
-            raise UsageError(
-                "--genesis FILE or HASH: the channel's block 0, or its header hash, is needed",
-                hint="fetch it: peer channel fetch 0 genesis.block -c CHANNEL; compare the hash with other members",
-            )
-        if is_hash(self.genesis):
-            return bytes.fromhex(self.genesis)
-        block = parse_block(read_file(Path(self.genesis)))
-        if block.number != 0:
-            raise MalformedInput(f"{self.genesis}: expected block 0, got block {block.number}", field="genesis")
-        return block.header_hash
-
-    def _measurements(self) -> frozenset[bytes]:
-        for measurement in self.measurements:
-            if not is_hash(measurement):
-                raise UsageError(f"--measurement: expected 64 hex digits, got {measurement!r}")
-        found = {bytes.fromhex(measurement) for measurement in self.measurements}
-        if self.contract:
-            from cloister.trusted.attest.measurement import compute_measurement
-            from cloister.trusted.chaincode.contract_image import contract_digest
-
-            found.add(compute_measurement(contract_digest(self.contract)))
-        if not found:
-            raise UsageError(
-                "--measurement HEX or --contract FILE.py: say which code you trust",
-                hint="compute it from the contract: cloister chaincode measure FILE.py",
-            )
-        return frozenset(found)
-
 
 def target_options(default_user: str) -> Callable[[_F], _F]:
     """Add the options; the command gets one `target`."""
@@ -173,6 +142,53 @@ def target_options(default_user: str) -> Callable[[_F], _F]:
         return wrapped  # type: ignore[no-any-return]
 
     return decorate
+
+
+def genesis_hash_of(genesis: str | None) -> bytes:
+    """The header hash of block 0, given as file or hash. Raises: UsageError, MalformedInput, EnvironmentFailed."""
+    from cloister.fabric.block import parse_block
+
+    if genesis is None:
+        raise UsageError(
+            "--genesis FILE or HASH: the channel's block 0, or its header hash, is needed",
+            hint="fetch it: peer channel fetch 0 genesis.block -c CHANNEL; compare the hash with other members",
+        )
+    if is_hash(genesis):
+        return bytes.fromhex(genesis)
+    block = parse_block(read_file(Path(genesis)))
+    if block.number != 0:
+        raise MalformedInput(f"{genesis}: expected block 0, got block {block.number}", field="genesis")
+    return block.header_hash
+
+
+def measurements_of(given: Sequence[str], contract: str | None) -> frozenset[bytes]:
+    """Measurements given in hex, and that of a contract file. Raises: UsageError if there is none."""
+    for measurement in given:
+        if not is_hash(measurement):
+            raise UsageError(f"--measurement: expected 64 hex digits, got {measurement!r}")
+    found = {bytes.fromhex(measurement) for measurement in given}
+    if contract:
+        from cloister.trusted.attest.measurement import compute_measurement
+        from cloister.trusted.chaincode.contract_image import contract_digest
+
+        found.add(compute_measurement(contract_digest(contract)))
+    if not found:
+        raise UsageError(
+            "--measurement HEX or --contract FILE.py: say which code you trust",
+            hint="compute it from the contract: cloister chaincode measure FILE.py",
+        )
+    return frozenset(found)
+
+
+def ledger_measurement_of(given: str | None) -> bytes:
+    """The ledger enclave's: as given in hex, or that of this version of Cloister. Raises: UsageError."""
+    from cloister.trusted.attest.measurement import compute_ledger_measurement
+
+    if given is None:
+        return compute_ledger_measurement()
+    if not is_hash(given):
+        raise UsageError(f"--ledger-measurement: expected 64 hex digits, got {given!r}")
+    return bytes.fromhex(given)
 
 
 def read_file(path: Path) -> bytes:

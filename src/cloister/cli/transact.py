@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cloister.client.confidential import ConfidentialResult
     from cloister.client.credentials import Credentials
 
+_FIRST_ERROR_STATUS = 400
+
 
 @dataclass(frozen=True, slots=True)
 class _Call:
@@ -81,6 +83,35 @@ def evaluate(
     asyncio.run(_transact(target, call, plain=plain, as_json=as_json))
 
 
+@click.command("open")
+@target_options(default_user="org1/User1")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@click.argument("chaincode")
+@click.argument("transaction_id", metavar="TXID")
+def open_outcome(*, target: Target, as_json: bool, chaincode: str, transaction_id: str) -> None:
+    """Print the answer of TXID, which was submitted from here: at any time after its commit, as often as you like."""
+
+    async def run() -> None:
+        from cloister.client.confidential import open_confidential
+
+        pending = target.pending_calls().load(transaction_id)
+        async with target.gateway() as gateway:
+            contract = await open_confidential(
+                gateway.network(target.channel_name),
+                chaincode,
+                target.trust(chaincode),
+                endorsing_organizations=[gateway.identity.msp_id],
+                checkpoints=target.checkpoints(),
+            )
+            opened = await contract.open(pending)
+        if opened.outcome.status >= _FIRST_ERROR_STATUS:
+            raise ContractFailed(opened.outcome.message or f"contract error {opened.outcome.status}")
+        more = {"transaction_id": transaction_id, "block_number": opened.statement.block}
+        _print_answer(opened.outcome.payload, more, as_json=as_json)
+
+    asyncio.run(run())
+
+
 async def _transact(target: Target, call: _Call, *, plain: bool, as_json: bool) -> None:
     async with target.gateway() as gateway:
         network = gateway.network(target.channel_name)
@@ -100,7 +131,12 @@ async def _transact(target: Target, call: _Call, *, plain: bool, as_json: bool) 
         if not as_json:
             _warn(opened.credentials)
         if call.action == "submit":
-            result = await opened.submit(call.function, *call.arguments, endorsing_organizations=call.organizations)
+            result = await opened.submit(
+                call.function,
+                *call.arguments,
+                endorsing_organizations=call.organizations,
+                on_pending=target.pending_calls().keep,
+            )
         else:
             result = await opened.evaluate(
                 call.function, *call.arguments, endorsing_organizations=call.organizations or own

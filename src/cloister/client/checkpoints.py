@@ -102,6 +102,15 @@ def load_checkpoints(path: Path) -> dict[int, bytes]:
     return found
 
 
+def forks(ours: dict[int, bytes], theirs: dict[int, bytes]) -> list[tuple[int, bytes, bytes]]:
+    """Heights that two clients know with different hashes, ascending: proof that two chains were shown."""
+    return [
+        (height, ours[height], theirs[height])
+        for height in sorted(set(ours) & set(theirs))
+        if ours[height] != theirs[height]
+    ]
+
+
 def highest_of(known: dict[int, bytes]) -> Checkpoint:
     """The highest of them, NO_CHECKPOINT if there is none."""
     height = max(known, default=0)

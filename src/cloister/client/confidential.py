@@ -11,7 +11,7 @@ waits for its commit and opens the outcome: out of the committed block, unless t
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloister.errors import CommitRefused, Refused
@@ -78,9 +78,12 @@ class ConfidentialContract:
         *arguments: str | bytes,
         transient: Mapping[str, bytes] | None = None,
         endorsing_organizations: Sequence[str] = (),
+        on_pending: Callable[[PendingOutcome], None] | None = None,
     ) -> ConfidentialResult:
         """Run a transaction function and commit what it did.
 
+        `on_pending` is called before anything is submitted, with what opens the outcome later if this program does not
+        live to see it: keep it secret and safe.
         Raises: ConfidentialCallFailed (the contract's error); Refused (a result or transaction that is not the
         enclave's); gateway errors; CommitRefused (not valid, for instance MVCC_READ_CONFLICT: submit again);
         NotOpened (committed, but its outcome could not be opened yet).
@@ -96,12 +99,14 @@ class ConfidentialContract:
         if result.outcome is not None:
             self._raise_contract_error(result.outcome, result.statement.transaction_id)
         self._check_effects(endorsed, result)
+        pending = PendingOutcome(result.statement.transaction_id, result.statement.response_hash, sealed.response_key)
+        if on_pending is not None:
+            on_pending(pending)
         commit = await transaction.submit()
         status = await commit.status()
         _require_valid(status)
         outcome = result.outcome
         if outcome is None:
-            pending = PendingOutcome(status.transaction_id, result.statement.response_hash, sealed.response_key)
             outcome = await self._open_at_once(pending, status, endorsing_organizations)
         return ConfidentialResult(outcome.payload, status.transaction_id, status.block_number, result)
 

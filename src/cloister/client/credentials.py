@@ -36,10 +36,11 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A verified key set and the verdict on the enclave that made it."""
+    """A verified key set, the verdict on the enclave that made it, and the registry's answer that showed both."""
 
     descriptor: KeySetDescriptor
     verdict: Verdict
+    answer: bytes
 
 
 def verify_credentials(answer: bytes, *, channel: str, chaincode: str, trust: Trust) -> Credentials:
@@ -97,7 +98,7 @@ def verify_credentials(answer: bytes, *, channel: str, chaincode: str, trust: Tr
     attested = verdict.attested
     if claimed != (trust.genesis_hash, channel, chaincode, sequence, measurement, attested.key_set_id):  # 6
         raise Refused("key set refused: it differs from its maker's evidence", reason="descriptor")
-    return Credentials(descriptor, verdict)
+    return Credentials(descriptor, verdict, answer)
 
 
 def _parse(answer: bytes) -> dict[str, object]:

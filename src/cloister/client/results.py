@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cloister.errors import Refused
-from cloister.trusted.protocol.committed import CommitStatement, decode_committed_outcome, verify_commit_statement
+from cloister.trusted.protocol.committed import (
+    CommitStatement,
+    decode_committed_outcome,
+    outcome_hash,
+    verify_commit_statement,
+)
 from cloister.trusted.protocol.key_set import KeySetDescriptor
 from cloister.trusted.protocol.outcome import Outcome, decode_outcome, decode_sealed_outcome
 from cloister.trusted.protocol.reads import MetadataWrite, Write, event_hash, metadata_digest, writes_digest
@@ -54,10 +59,11 @@ class PendingOutcome:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedOutcome:
-    """A committed outcome, and the enclave's statement that its transaction is valid and covered."""
+    """A committed outcome, the enclave's statement that its transaction is valid and covered, and the payload."""
 
     outcome: Outcome
     statement: CommitStatement
+    payload: bytes = field(repr=False)
 
 
 def verify_result(payload: bytes, expectation: Expectation) -> VerifiedResult:
@@ -125,7 +131,9 @@ def verify_committed(payload: bytes, descriptor: KeySetDescriptor, pending: Pend
         transaction_id=pending.transaction_id,
         sealed=committed.ciphertext,
     )
-    return VerifiedOutcome(decode_outcome(content), statement)
+    if statement.outcome_hash != outcome_hash(pending.response_key, content):
+        raise Refused("result refused: the outcome is not the signed one", reason="result")
+    return VerifiedOutcome(decode_outcome(content), statement, payload)
 
 
 def verify_effects(

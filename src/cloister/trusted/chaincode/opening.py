@@ -15,7 +15,7 @@ from cloister.errors import MalformedInput, Refused
 from cloister.fabric.block import Block, parse_block
 from cloister.fabric.decoding import decode_message
 from cloister.fabric.transaction import EndorsedTransaction, is_well_formed, parse_endorsed_transaction
-from cloister.trusted.protocol.committed import CommitStatement, CommittedOutcome
+from cloister.trusted.protocol.committed import CommitStatement, CommittedOutcome, outcome_hash
 from cloister.trusted.protocol.outcome import decode_sealed_outcome
 from cloister.trusted.protocol.questions import AskTransaction, TransactionAnswer
 from cloister.trusted.protocol.request import Request, RequestScope, open_request, request_key_set
@@ -48,9 +48,21 @@ async def open_committed(transaction_id: str, encoded_block: bytes, enclosure: E
     key_set = enclosure.ring.find(statement.key_set_id)
     if statement.chaincode != enclosure.place.chaincode or key_set is None:
         raise Refused("open refused: sealed under keys that are not here", reason="key-set")
-    ciphertext = sealed.ciphertext
-    if statement.reveal == REVEAL_ON_COMMIT:
-        ciphertext = _reseal(transaction, key_set, ciphertext, enclosure)  # 4
+    request = _committed_request(transaction, key_set, enclosure)
+    on_commit = statement.reveal == REVEAL_ON_COMMIT
+    content = open_response(
+        response_key=key_set.outcome_key if on_commit else request.response_key,
+        place=enclosure.place,
+        transaction_id=transaction_id,
+        sealed=sealed.ciphertext,
+    )
+    ciphertext = seal_response(  # 4; of what was revealed at endorsement it is the same again
+        response_key=request.response_key,
+        place=enclosure.place,
+        transaction_id=transaction_id,
+        selector=response_selector(sealed.ciphertext),
+        content=content,
+    )
     current = enclosure.ring.current
     commit = CommitStatement(
         genesis_hash=enclosure.place.genesis_hash,
@@ -59,6 +71,7 @@ async def open_committed(transaction_id: str, encoded_block: bytes, enclosure: E
         key_set_id=enclosure.ring.key_set_id(current),
         transaction_id=transaction_id,
         response_hash=statement.response_hash,
+        outcome_hash=outcome_hash(request.response_key, content),
         block=found.block,
         block_hash=found.block_hash,
         checkpoint=Checkpoint(head.height, head.block_hash),
@@ -77,23 +90,6 @@ def _transaction(block: Block, found: TransactionAnswer, transaction_id: str) ->
     if transaction.transaction_id != transaction_id:
         raise Refused("open refused: this is not the block", reason="block")
     return transaction
-
-
-def _reseal(transaction: EndorsedTransaction, key_set: KeySet, ciphertext: bytes, enclosure: Enclosure) -> bytes:
-    request = _committed_request(transaction, key_set, enclosure)
-    content = open_response(
-        response_key=key_set.outcome_key,
-        place=enclosure.place,
-        transaction_id=transaction.transaction_id,
-        sealed=ciphertext,
-    )
-    return seal_response(
-        response_key=request.response_key,
-        place=enclosure.place,
-        transaction_id=transaction.transaction_id,
-        selector=response_selector(ciphertext),
-        content=content,
-    )
 
 
 def _committed_request(transaction: EndorsedTransaction, key_set: KeySet, enclosure: Enclosure) -> Request:

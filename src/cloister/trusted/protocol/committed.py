@@ -6,6 +6,7 @@ its own, so that neither a result statement nor a query's passes for it.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -17,6 +18,7 @@ from cloister.wire.framing import decode_frame, decode_text, decode_u64, encode_
 from .statement import Checkpoint
 
 _TAG_STATEMENT = b"cloister/statement/committed/1"
+_TAG_OUTCOME = b"cloister/outcome-commitment/1"
 _TAG_PAYLOAD = b"cloister/committed-outcome/1"
 
 
@@ -24,8 +26,10 @@ _TAG_PAYLOAD = b"cloister/committed-outcome/1"
 class CommitStatement:
     """That a transaction is valid and covered, in which block, and which response it committed. Hashes 32 bytes.
 
-    `response_hash` is that of the result statement; `block_hash` the header hash of block `block`; `checkpoint` where
-    the ledger enclave stood. `key_set_id` names the key set that signs here, which may be newer than the result's.
+    `response_hash` is that of the result statement; `outcome_hash` commits to response key and outcome (`outcome_hash`
+    below), so that the caller can show the outcome to others; `block_hash` is the header hash of block `block`;
+    `checkpoint` where the ledger enclave stood. `key_set_id` names the key set that signs here, which may be newer than
+    the result's.
     """
 
     genesis_hash: bytes
@@ -34,6 +38,7 @@ class CommitStatement:
     key_set_id: bytes
     transaction_id: str
     response_hash: bytes
+    outcome_hash: bytes
     block: int
     block_hash: bytes
     checkpoint: Checkpoint
@@ -49,6 +54,7 @@ class CommitStatement:
                 self.key_set_id,
                 self.transaction_id.encode(),
                 self.response_hash,
+                self.outcome_hash,
                 u64(self.block),
                 self.block_hash,
                 u64(self.checkpoint.height),
@@ -78,6 +84,11 @@ class CommittedOutcome:
         return encode_frame(_TAG_PAYLOAD, (self.statement, self.signature, self.ciphertext))
 
 
+def outcome_hash(response_key: bytes, outcome: bytes) -> bytes:
+    """32 bytes that commit to an encoded outcome; the response key (32 bytes) hides it until it is shown."""
+    return hashlib.sha256(encode_frame(_TAG_OUTCOME, (response_key, outcome))).digest()
+
+
 def decode_committed_outcome(encoded: bytes) -> CommittedOutcome:
     """Inverse of `CommittedOutcome.encode`. Raises: MalformedInput."""
     statement, signature, ciphertext = decode_frame(_TAG_PAYLOAD, encoded, count=3)
@@ -94,7 +105,7 @@ def verify_commit_statement(encoded: bytes, signature: bytes, result_key: bytes)
         Ed25519PublicKey.from_public_bytes(result_key).verify(signature, encoded)
     except (InvalidSignature, ValueError) as error:
         raise Refused("result refused: the enclave's signature does not match", reason="result-signature") from error
-    fields = decode_frame(_TAG_STATEMENT, encoded, count=10)
+    fields = decode_frame(_TAG_STATEMENT, encoded, count=11)
     return CommitStatement(
         genesis_hash=require_length(fields[0], (32,), "statement"),
         channel=decode_text(fields[1], "channel"),
@@ -102,9 +113,10 @@ def verify_commit_statement(encoded: bytes, signature: bytes, result_key: bytes)
         key_set_id=require_length(fields[3], (32,), "statement"),
         transaction_id=decode_text(require_length(fields[4], (64,), "transaction id"), "transaction id"),
         response_hash=require_length(fields[5], (32,), "statement"),
-        block=decode_u64(fields[6], "block"),
-        block_hash=require_length(fields[7], (32,), "statement"),
+        outcome_hash=require_length(fields[6], (32,), "statement"),
+        block=decode_u64(fields[7], "block"),
+        block_hash=require_length(fields[8], (32,), "statement"),
         checkpoint=Checkpoint(
-            decode_u64(fields[8], "checkpoint height"), require_length(fields[9], (32,), "checkpoint hash")
+            decode_u64(fields[9], "checkpoint height"), require_length(fields[10], (32,), "checkpoint hash")
         ),
     )
