@@ -55,12 +55,12 @@ class LedgerServiceClient:
 
     async def status(self) -> dict[str, Any]:
         """Facts about the service and its enclave; see docs/ledger.md."""
-        found: dict[str, Any] = json.loads((await self._ask(GetServiceStatus(), Document)).text)
+        found: dict[str, Any] = _document(await self._ask(GetServiceStatus(), Document), dict)
         return found
 
     async def suspects(self) -> list[dict[str, Any]]:
         """What no result statement covers: chaincode, key, parameter, block, transaction_id."""
-        found: list[dict[str, Any]] = json.loads((await self._ask(GetSuspects(), Document)).text)
+        found: list[dict[str, Any]] = _document(await self._ask(GetSuspects(), Document), list)
         return found
 
     async def close(self) -> None:
@@ -78,9 +78,11 @@ class LedgerServiceClient:
                 frame = await asyncio.wait_for(self._frame(), TIMEOUT_S)
                 _, reply = REPLIES.decode(frame)
             except (OSError, TimeoutError, MalformedInput) as error:
-                self.alive = False
-                self._writer.close()
+                await self.close()
                 raise LedgerLost("ledger service lost: its connection broke", hint="retry") from error
+            except asyncio.CancelledError:
+                await self.close()  # else the next question would get this one's reply
+                raise
         if isinstance(reply, ServiceFailed):
             raise LedgerLost(f"ledger service lost: {reply.message}", hint="see `cloister ledger status`")
         return reply
@@ -98,6 +100,16 @@ def _expected(reply: ServiceReply, kind: type[_R]) -> _R:
     if not isinstance(reply, kind):
         raise LedgerLost(f"ledger service lost: it answered {type(reply).__name__}")
     return reply
+
+
+def _document(reply: Document, kind: type) -> Any:
+    try:
+        found = json.loads(reply.text)
+    except ValueError as error:
+        raise LedgerLost("ledger service lost: it answered no JSON") from error
+    if not isinstance(found, kind):
+        raise LedgerLost("ledger service lost: it answered other JSON than expected")
+    return found
 
 
 async def open_ledger_service(address: str) -> LedgerServiceClient:

@@ -58,6 +58,7 @@ _TEXT: dict[str, dict[str, bool]] = {
     "service": {"listen": True},
 }
 _LOOPBACK = ("127.0.0.1", "localhost")
+_MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,8 @@ def load_ledger_config(path: Path) -> LedgerConfig:
     values = {section: _section(path, document, section) for section in _TEXT}
     if values["enclave"]["kind"] != KIND_SIMULATION:
         raise UsageError(f"{path}: [enclave] kind: expected {KIND_SIMULATION!r}, got {values['enclave']['kind']!r}")
+    if bool(values["orderers"]["tls_certificate"]) != bool(values["orderers"]["tls_key"]):
+        raise UsageError(f"{path}: [orderers] tls_certificate and tls_key: expected both, got one of them")
     folder = path.resolve().parent
     orderers, enclave = values["orderers"], values["enclave"]
     return LedgerConfig(
@@ -129,7 +132,7 @@ def load_ledger_config(path: Path) -> LedgerConfig:
 def _addresses(path: Path, document: dict[str, Any]) -> tuple[str, ...]:
     table = document.get("orderers")
     found = table.pop("addresses", None) if isinstance(table, dict) else None
-    if not isinstance(found, list) or not found or not all(isinstance(item, str) and ":" in item for item in found):
+    if not isinstance(found, list) or not found or not all(isinstance(item, str) and _port(item) for item in found):
         raise UsageError(f"{path}: [orderers] addresses: expected a list of host:port")
     return tuple(found)
 
@@ -149,10 +152,16 @@ def _section(path: Path, document: dict[str, Any], section: str) -> dict[str, st
 
 
 def _listen(path: Path, text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if host not in _LOOPBACK or not port.isdigit() or int(port) > 65535:
+    host, port = text.rpartition(":")[0], _port(text)
+    if host not in _LOOPBACK or port is None:
         raise UsageError(f"{path}: [service] listen: expected 127.0.0.1:PORT, got {text!r}")
-    return host, int(port)
+    return host, port
+
+
+def _port(address: str) -> int | None:
+    """The port in host:port, None if it is no such thing."""
+    host, _, port = address.rpartition(":")
+    return int(port) if host and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT else None
 
 
 def _optional(folder: Path, value: str) -> Path | None:

@@ -22,11 +22,12 @@ KEPT_BYTES = 64 * 1024 * 1024
 
 
 class Halted(Exception):
-    """The ledger enclave refused a block for good; `status` says which and why."""
+    """The ledger enclave refused a block for good; `status` says why. `block`: as it was delivered."""
 
-    def __init__(self, status: LedgerStatus) -> None:
+    def __init__(self, status: LedgerStatus, block: bytes) -> None:
         super().__init__(status.message)
         self.status = status
+        self.block = block
 
 
 class RecentBlocks:
@@ -57,25 +58,31 @@ class Follower:
         self._orderers = orderers
         self._recent = recent
         self.height = height
+        self.progressed = False
+        """True once the enclave accepted a block."""
 
-    async def follow(self, address: str) -> None:
-        """Until the stream breaks. Raises: EventsError (orderer), LedgerLost (enclave), Halted, MalformedInput."""
+    async def follow(self, address: str, *, silence_s: float | None = None) -> None:
+        """Until no block has arrived for `silence_s` seconds (None: for ever).
+
+        Raises: EventsError (orderer), LedgerLost or LedgerRefused (enclave), Halted, MalformedInput.
+        """
         arrived: asyncio.Queue[bytes] = asyncio.Queue(_AHEAD)
         reading = asyncio.create_task(self._read(address, arrived))
+        lost = asyncio.create_task(self._link.lost())
         waiting: asyncio.Task[bytes] | None = None
         try:
             while True:
                 waiting = asyncio.create_task(arrived.get())
-                await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                watched = {waiting, reading, lost}
+                await asyncio.wait(watched, timeout=silence_s, return_when=asyncio.FIRST_COMPLETED)
                 if not waiting.done():
-                    await reading  # raises
-                    return
+                    return await _why(reading, lost)
                 await self._feed(_batch(waiting.result(), arrived))
         finally:
-            reading.cancel()
-            if waiting is not None:
-                waiting.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            tasks = [task for task in (reading, lost, waiting) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, address: str, arrived: asyncio.Queue[bytes]) -> None:
         async with aclosing(self._orderers.blocks(address, self.height)) as blocks:
@@ -85,12 +92,21 @@ class Follower:
     async def _feed(self, blocks: list[bytes]) -> None:
         reply = await self._link.ask_any(NextBlocks(tuple(blocks)), timeout_s=JUDGE_TIMEOUT_S)
         if isinstance(reply, LedgerStatus):
-            raise Halted(reply)
+            raise Halted(reply, blocks[min(max(reply.height - self.height, 0), len(blocks) - 1)])
         if not isinstance(reply, Followed):
             raise LedgerLost(f"ledger enclave answered {type(reply).__name__}")
         for block in blocks[-KEPT_BLOCKS:]:
             self._recent.add(parse_block(block).number, block)
         self.height = reply.height
+        self.progressed = True
+
+
+async def _why(reading: asyncio.Task[None], lost: asyncio.Task[None]) -> None:
+    """Why no block came: raises what broke, returns if nothing did."""
+    if lost.done():
+        raise LedgerLost("ledger enclave lost: it ended or its connection broke")
+    if reading.done():
+        await reading
 
 
 def _batch(first: bytes, arrived: asyncio.Queue[bytes]) -> list[bytes]:

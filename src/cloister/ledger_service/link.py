@@ -47,9 +47,13 @@ class LedgerLink:
         """False once the connection broke."""
         return not self._lost
 
-    async def ask(self, request: LedgerRequest, kind: type[_R]) -> _R:
+    async def lost(self) -> None:
+        """Wait until the connection breaks."""
+        await asyncio.wait({self._receiver})
+
+    async def ask(self, request: LedgerRequest, kind: type[_R], *, timeout_s: float = REPLY_TIMEOUT_S) -> _R:
         """The reply. Raises: LedgerLost; LedgerRefused with the ledger enclave's reason."""
-        reply = await self.ask_any(request)
+        reply = await self.ask_any(request, timeout_s=timeout_s)
         if not isinstance(reply, kind):
             raise LedgerLost(f"ledger enclave answered {type(reply).__name__}")
         return reply
@@ -58,8 +62,8 @@ class LedgerLink:
         """The reply, of any kind. Raises: LedgerLost; LedgerRefused."""
         try:
             reply = await asyncio.wait_for(self._post(request), timeout_s)
-        except TimeoutError:
-            reply = None
+        except TimeoutError as error:
+            raise LedgerLost(f"ledger enclave lost: no reply within {timeout_s:.0f} s") from error
         if isinstance(reply, LedgerRefusal):
             raise LedgerRefused(reply.reason)
         if reply is None:

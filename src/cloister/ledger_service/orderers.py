@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 from fabric_protos.common import common_pb2
 from fabric_protos.orderer import ab_pb2
 
-from cloister.errors import EnvironmentFailed
+from cloister.errors import EnvironmentFailed, MalformedInput
+from cloister.fabric.block import parse_block
 from cloister.gateway import load_identity, load_signer
 from cloister.gateway.connection import Endpoint, open_channel, tls_certificate_hash
 from cloister.gateway.errors import EventsError
@@ -49,19 +50,21 @@ class Orderers:
             async for block in answers:
                 yield block
 
-    async def block(self, number: int) -> bytes:
-        """One block, from the first orderer that has it. Raises: EventsError."""
+    async def block(self, number: int, addresses: Iterable[str]) -> bytes:
+        """One block, from the first of these orderers that gives it. Raises: EventsError."""
         failure = EventsError("no orderer to ask")
-        for address in self.addresses:
+        for address in addresses:
             try:
                 async with (
                     asyncio.timeout(ONE_BLOCK_TIMEOUT_S),
                     aclosing(self._deliver(address, number, number)) as found,
                 ):
                     async for block in found:
-                        return block
-            except EventsError as error:
-                failure = error
+                        if parse_block(block).number == number:
+                            return block
+                        failure = EventsError(f"{address} delivered another block than {number}")
+            except (EventsError, MalformedInput) as error:
+                failure = EventsError(error.message)
             except TimeoutError:
                 failure = EventsError(f"{address} did not deliver block {number} in {ONE_BLOCK_TIMEOUT_S:.0f} s")
         raise failure
