@@ -22,6 +22,7 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 120_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),  # gRPC's two minutes would outlast a restart by far
 )
 _DETAILS_KEY = "grpc-status-details-bin"
 _LISTEN_AGAIN = "listen again, with the same checkpointer"

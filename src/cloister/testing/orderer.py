@@ -1,4 +1,4 @@
-"""A dishonest orderer: takes a stopped orderer's place and delivers to the peers whatever blocks a test makes.
+"""A dishonest orderer: takes a stopped orderer's place, or stands beside it, and delivers whatever blocks a test makes.
 
 It has the orderer's keys, as an orderer's operator has, so peers accept its blocks; there is no filter in front, so
 every kind of transaction reaches their validation. Only Deliver is served (orderer.AtomicBroadcast).
@@ -29,9 +29,13 @@ _GRACE_S = 1.0
 
 
 class DishonestOrderer:
-    """Use as `async with`, after the network's own orderer has been stopped. `blocks`: the chain so far."""
+    """Use as `async with`. `blocks`: the chain so far.
 
-    def __init__(self, network: Network, blocks: list[bytes]) -> None:
+    `endpoint`: host:port to listen on; without it the network's own orderer's, which must have been stopped.
+    """
+
+    def __init__(self, network: Network, blocks: list[bytes], *, endpoint: str = "") -> None:
+        self.endpoint = endpoint or network.orderer.endpoint
         self.signer: Signer = orderer_signer(network)
         """Who signs the next blocks."""
         self.blocks = blocks
@@ -48,10 +52,10 @@ class DishonestOrderer:
         handler = grpc.stream_stream_rpc_method_handler(self._deliver)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Deliver": handler}),))
         try:
-            server.add_secure_port(self._network.orderer.endpoint, grpc.ssl_server_credentials([pair]))
+            server.add_secure_port(self.endpoint, grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
             raise EnvironmentFailed(
-                f"cannot listen on {self._network.orderer.endpoint}", hint="stop the network's own orderer first"
+                f"cannot listen on {self.endpoint}", hint="stop the network's own orderer first"
             ) from error
         await server.start()
         self._server = server
