@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ BOUND_S = 20.0
 @pytest.fixture(scope="session")
 async def followed_network(fabric_binaries: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Network]:
     """One organisation, some blocks."""
-    options = NetworkOptions(organisations=1, batch_timeout="100ms")
+    options = NetworkOptions(organisations=1, orderers=3, batch_timeout="100ms")
     network = Network.up(tmp_path_factory.mktemp("followed") / "net", options)
     await add_transactions(network, 3)
     yield network
@@ -40,18 +40,23 @@ async def followed_network(fabric_binaries: None, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def config(followed_network: Network, tmp_path: Path) -> LedgerConfig:
     """Of the network's one organisation, on a free port."""
-    organisation, workspace = followed_network.organisations[0], Workspace(followed_network)
-    reader, orderer = organisation.user("User1"), followed_network.orderer
+    return make_config(followed_network, tmp_path / "state")
+
+
+def make_config(network: Network, state: Path) -> LedgerConfig:
+    """Follows the network's first orderer."""
+    organisation, workspace = network.organisations[0], Workspace(network)
+    reader, orderer = organisation.user("User1"), network.orderer
     files = OrdererFiles(
         (orderer.endpoint,), reader.cert_path, reader.key_path, orderer.tls_ca_path, orderer.host, None, None
     )
     return LedgerConfig(
         msp_id=organisation.msp_id,
-        channel=followed_network.channel,
-        genesis=followed_network.genesis_block_path,
+        channel=network.channel,
+        genesis=network.genesis_block_path,
         orderers=files,
         policy=workspace.policy_path,
-        state=tmp_path / "state",
+        state=state,
         authority=workspace.authority,
         registry=REGISTRY,
         listen=("127.0.0.1", 0),
