@@ -11,6 +11,7 @@ import pytest
 
 from cloister.cli.main import COMMANDS
 from cloister.host.config import load_host_config
+from cloister.ledger_service.config import load_ledger_config
 
 SUBCOMMANDS = [
     [],
@@ -25,6 +26,10 @@ SUBCOMMANDS = [
     ["chaincode", "deploy"],
     ["host", "run"],
     ["host", "example"],
+    ["ledger", "verify"],
+    ["ledger", "run"],
+    ["ledger", "status"],
+    ["ledger", "suspects"],
     ["demo", "auction"],
 ]
 
@@ -70,6 +75,8 @@ def test_help_lists_commands_and_exit_codes_without_importing_grpc() -> None:
         (["submit"], 2, "Missing argument 'CHAINCODE'"),
         (["submit", "--profile", "absent.json", "auction", "create"], 2, "--profile needs --msp-id"),
         (["host", "run", "--config", "absent.toml"], 7, "absent.toml: No such file"),
+        (["ledger", "run", "--config", "absent.toml"], 7, "absent.toml: No such file"),
+        (["ledger", "status"], 2, "no network in cloister-network"),
         (["chaincode", "measure", "absent.py"], 2, "contract: expected a Python file, got absent.py"),
         (["chaincode", "package", "--label", "a b", "--address", "x:1"], 2, "label: expected letters"),
     ],
@@ -106,10 +113,12 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert done.stderr == ""
 
 
-def test_the_example_configuration_is_a_valid_one(tmp_path: Path) -> None:
-    path = tmp_path / "host.toml"
+def test_example_configurations_are_valid_ones(tmp_path: Path) -> None:
+    path = tmp_path / "example.toml"
     path.write_text(cloister("host", "example").stdout)
     assert load_host_config(path).chaincode == "auction"
+    path.write_text(cloister("ledger", "example").stdout)
+    assert load_ledger_config(path).channel == "mychannel"
 
 
 def test_the_version_is_told() -> None:

@@ -1,4 +1,4 @@
-"""`cloister ledger`: judge a Fabric ledger without believing the peer that wrote it."""
+"""`cloister ledger`: judge a Fabric ledger without believing a peer; run an organisation's ledger enclave."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _address_of(directory: Path, org: str) -> str:
 
 @click.group()
 def ledger() -> None:
-    """Judge a Fabric ledger without believing the peer that wrote it."""
+    """Judge a Fabric ledger without believing a peer; run an organisation's ledger enclave."""
 
 
 @ledger.command()
@@ -113,7 +113,9 @@ def run(*, config_path: Path) -> None:
 
     It follows the channel through the orderers, judges every block for itself and answers the organisation's chaincode
     enclaves. One serves all confidential chaincode of a channel. Stopped and started again it goes on from its sealed
-    checkpoint.
+    checkpoint. See `cloister ledger example` for a configuration.
+
+    Exit code 0: stopped; 4: no orderer serves a chain that the enclave accepts, the reason is told.
     """
     from cloister.ledger_service.config import load_ledger_config
     from cloister.ledger_service.service import LedgerService

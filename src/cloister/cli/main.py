@@ -23,10 +23,13 @@ COMMANDS = {
     "fabric": ("cloister.cli.fabric:fabric", "Build and find the Fabric programs."),
     "host": ("cloister.cli.host:host", "Run an organisation's host with its enclave."),
     "init": ("cloister.cli.init:init", "Bring an organisation's enclave to life: evidence, registration, keys."),
-    "ledger": ("cloister.cli.ledger:ledger", "Judge a Fabric ledger without believing the peer that wrote it."),
+    "ledger": (
+        "cloister.cli.ledger:ledger",
+        "Judge a Fabric ledger without believing a peer; run an organisation's ledger enclave.",
+    ),
+    "network": ("cloister.cli.network:network", "Start, show and stop a real Fabric network on this machine."),
     "open": ("cloister.cli.transact:open_outcome", "Open a committed transaction's outcome, whenever."),
     "receipt": ("cloister.cli.receipt:receipt", "Show others what a transaction was; check what others show."),
-    "network": ("cloister.cli.network:network", "Start, show and stop a real Fabric network on this machine."),
     "submit": ("cloister.cli.transact:submit", "Call a function of a chaincode and commit what it did."),
 }
 """Loaded only when used: `--help` stays quick, and nobody imports gRPC for nothing."""

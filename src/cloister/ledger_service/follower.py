@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from contextlib import aclosing
 
 from cloister.fabric.block import parse_block
 from cloister.wire.ledger_messages import Followed, LedgerStatus, NextBlocks
 
+from .blocks import RecentBlocks, WaitingBlocks
 from .errors import LedgerLost
 from .link import LedgerLink
 from .orderers import Orderers
 
-MAX_BATCH_BLOCKS = 64
-MAX_BATCH_BYTES = 16 * 1024 * 1024
 JUDGE_TIMEOUT_S = 600.0
-_AHEAD = 2 * MAX_BATCH_BLOCKS
-KEPT_BLOCKS = 128
-KEPT_BYTES = 64 * 1024 * 1024
 
 
 class Halted(Exception):
@@ -28,26 +23,6 @@ class Halted(Exception):
         super().__init__(status.message)
         self.status = status
         self.block = block
-
-
-class RecentBlocks:
-    """The newest blocks, so that most outcomes open without asking an orderer again."""
-
-    def __init__(self) -> None:
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._bytes = 0
-
-    def add(self, number: int, block: bytes) -> None:
-        """Keep one more, and forget the oldest where there are too many."""
-        self._bytes += len(block) - len(self._blocks.get(number, b""))
-        self._blocks[number] = block
-        while len(self._blocks) > KEPT_BLOCKS or (self._bytes > KEPT_BYTES and len(self._blocks) > 1):
-            _, forgotten = self._blocks.popitem(last=False)
-            self._bytes -= len(forgotten)
-
-    def get(self, number: int) -> bytes | None:
-        """A block, None if it is not kept."""
-        return self._blocks.get(number)
 
 
 class Follower:
@@ -66,28 +41,28 @@ class Follower:
 
         Raises: EventsError (orderer), LedgerLost or LedgerRefused (enclave), Halted, MalformedInput.
         """
-        arrived: asyncio.Queue[bytes] = asyncio.Queue(_AHEAD)
+        arrived = WaitingBlocks()
         reading = asyncio.create_task(self._read(address, arrived))
         lost = asyncio.create_task(self._link.lost())
-        waiting: asyncio.Task[bytes] | None = None
+        waiting: asyncio.Task[list[bytes]] | None = None
         try:
             while True:
-                waiting = asyncio.create_task(arrived.get())
+                waiting = asyncio.create_task(arrived.take())
                 watched = {waiting, reading, lost}
                 await asyncio.wait(watched, timeout=silence_s, return_when=asyncio.FIRST_COMPLETED)
                 if not waiting.done():
                     return await _why(reading, lost)
-                await self._feed(_batch(waiting.result(), arrived))
+                await self._feed(waiting.result())
         finally:
             tasks = [task for task in (reading, lost, waiting) if task is not None]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read(self, address: str, arrived: asyncio.Queue[bytes]) -> None:
+    async def _read(self, address: str, arrived: WaitingBlocks) -> None:
         async with aclosing(self._orderers.blocks(address, self.height)) as blocks:
             async for block in blocks:
-                await arrived.put(block)
+                await arrived.add(block)
 
     async def _feed(self, blocks: list[bytes]) -> None:
         reply = await self._link.ask_any(NextBlocks(tuple(blocks)), timeout_s=JUDGE_TIMEOUT_S)
@@ -95,7 +70,7 @@ class Follower:
             raise Halted(reply, blocks[min(max(reply.height - self.height, 0), len(blocks) - 1)])
         if not isinstance(reply, Followed):
             raise LedgerLost(f"ledger enclave answered {type(reply).__name__}")
-        for block in blocks[-KEPT_BLOCKS:]:
+        for block in blocks:
             self._recent.add(parse_block(block).number, block)
         self.height = reply.height
         self.progressed = True
@@ -107,11 +82,3 @@ async def _why(reading: asyncio.Task[None], lost: asyncio.Task[None]) -> None:
         raise LedgerLost("ledger enclave lost: it ended or its connection broke")
     if reading.done():
         await reading
-
-
-def _batch(first: bytes, arrived: asyncio.Queue[bytes]) -> list[bytes]:
-    batch, size = [first], len(first)
-    while len(batch) < MAX_BATCH_BLOCKS and size < MAX_BATCH_BYTES and not arrived.empty():
-        batch.append(arrived.get_nowait())
-        size += len(batch[-1])
-    return batch

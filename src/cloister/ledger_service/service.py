@@ -18,11 +18,12 @@ from cloister.errors import CloisterError, EnvironmentFailed, MalformedInput
 from cloister.gateway.errors import EventsError
 from cloister.wire.ledger_messages import FindTransaction, ListSuspects, StartLedger, Suspects, TransactionFound
 
+from .blocks import RecentBlocks
 from .config import LedgerConfig
 from .control import ControlServer
 from .enclave import RunningEnclave, start_ledger_enclave
 from .errors import ChannelHalted, LedgerLost, LedgerRefused
-from .follower import Follower, Halted, RecentBlocks
+from .follower import Follower, Halted
 from .messages import (
     BlockFound,
     Document,
