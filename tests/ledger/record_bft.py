@@ -11,18 +11,16 @@ import asyncio
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from fabric_protos.common import common_pb2, configuration_pb2, policies_pb2
-from fabric_protos.msp import identities_pb2, msp_principal_pb2
+from fabric_protos.common import common_pb2
 
 from cloister.fabric.block import Block, encode_header, parse_block
 from cloister.network import Network, NetworkOptions
+from cloister.testing.blocks import BlockSigner, Consenter, sign_block
 from cloister.testing.cases import MAIN, Cast
-from cloister.testing.configs import Change, batch_timeout, config_of, update_envelope
+from cloister.testing.configs import Change, batch_timeout, config_of, consenters, update_envelope
 from cloister.testing.forge import broadcast, rwset
 from cloister.testing.signers import Signer, orderer_admin, signer_of
-from cloister.trusted.ledger.blocks import quorum
 from ledger.conftest import await_transactions, define, fetch_blocks
 from support.ordering import deliver
 
@@ -50,7 +48,7 @@ async def record(network: Network, folder: Path) -> None:
     await commit(network, mixture(cast, "first"))
     await commit(network, [await config_update(network, batch_timeout("150ms"))])
     before = await commit(network, mixture(cast, "second"))
-    await commit(network, [await config_update(network, remove_last_consenter)])
+    await commit(network, [await config_update(network, consenters(lambda mapping: mapping.pop()))])
     network.stop_orderer("orderer4")
     after = await commit(network, mixture(cast, "third"))
     await commit(network, [cast.put("last").build()])
@@ -95,27 +93,6 @@ async def config_update(network: Network, change: Change) -> bytes:
     return update_envelope(network.channel, config, ["Orderer"], change, [orderer_admin(network)])
 
 
-def remove_last_consenter(group: Any) -> None:
-    """One consenter less, and the BlockValidation that orderers demand to go with it: a quorum of those who stay."""
-    value = group.values["Orderers"]
-    orderers = configuration_pb2.Orderers.FromString(value.value)
-    del orderers.consenter_mapping[-1]
-    value.version += 1
-    value.value = orderers.SerializeToString()
-    consenters = orderers.consenter_mapping
-    policy = policies_pb2.SignaturePolicyEnvelope()
-    policy.rule.n_out_of.n = quorum(len(consenters))
-    for index, consenter in enumerate(consenters):
-        policy.rule.n_out_of.rules.add(signed_by=index)
-        identity = identities_pb2.SerializedIdentity(mspid=consenter.msp_id, id_bytes=consenter.identity)
-        policy.identities.add(
-            principal_classification=msp_principal_pb2.MSPPrincipal.IDENTITY, principal=identity.SerializeToString()
-        )
-    item = group.policies["BlockValidation"]
-    item.version += 1
-    item.policy.value = policy.SerializeToString()
-
-
 def signatures_of(delivered: list[bytes], blocks: list[bytes]) -> list[str]:
     """SIGNATURES metadata (hex of `common.Metadata`) of one orderer's blocks, which else are those of the peer."""
     theirs, ours = [parse_block(block) for block in delivered], [parse_block(block) for block in blocks]
@@ -132,19 +109,10 @@ def make_signatures(block: Block, orderers: list[Signer]) -> dict[str, str]:
     """
     value = common_pb2.Metadata.FromString(block.metadata[common_pb2.SIGNATURES]).value
     message = encode_header(block.number, block.previous_hash, block.data_hash)
-    found: dict[str, Any] = {}
-    for identifier, signer in (*enumerate(orderers, 1), (UNKNOWN, orderers[2])):
-        header = common_pb2.IdentifierHeader(identifier=identifier, nonce=b"nonce").SerializeToString()
-        found[str(identifier)] = common_pb2.MetadataSignature(
-            identifier_header=header, signature=signer.sign(value + header + message)
-        )
-    for identifier in (3, 4):
-        signer = orderers[identifier - 1]
-        header = common_pb2.SignatureHeader(creator=signer.creator, nonce=b"nonce").SerializeToString()
-        found[f"{identifier} named"] = common_pb2.MetadataSignature(
-            signature_header=header, signature=signer.sign(value + header + message)
-        )
-    return {name: signature.SerializeToString().hex() for name, signature in found.items()}
+    signers: dict[str, BlockSigner] = {str(number): Consenter(number, item) for number, item in enumerate(orderers, 1)}
+    signers[str(UNKNOWN)] = Consenter(UNKNOWN, orderers[2])
+    signers |= {f"{number} named": orderers[number - 1] for number in (3, 4)}
+    return {name: sign_block(signer, value, message).SerializeToString().hex() for name, signer in signers.items()}
 
 
 if __name__ == "__main__":

@@ -9,23 +9,25 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from fabric_protos.common import common_pb2
+from fabric_protos.common import common_pb2, policies_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloister.fabric.block import encode_header, parse_block
+from cloister.fabric.block import Block, encode_header, parse_block
 from cloister.ledger.verify import verify_ledger
 from cloister.network import Network
-from cloister.testing.blocks import bend_block
+from cloister.testing.blocks import Consenter, bend_block, sign_block
+from cloister.testing.configs import config_of
 from cloister.testing.signers import Signer
 from cloister.trusted.ledger.blocks import verify_signatures
-from cloister.trusted.ledger.channel_config import ChannelConfig
+from cloister.trusted.ledger.channel_config import ChannelConfig, load_config
 from cloister.trusted.ledger.codes import Code
 from cloister.trusted.ledger.errors import LedgerHalted
 from ledger.record_bft import OPTIONS, record
@@ -68,8 +70,13 @@ def signed(number: int, signatures: list[Any]) -> bytes:
 
 def outcome(number: int, signatures: list[Any]) -> str:
     """What the judge says of the block with these signatures: "accepted", or the reason why not."""
+    return outcome_of(parse_block(signed(number, signatures)), config_before(number))
+
+
+def outcome_of(block: Block, config: ChannelConfig | None = None) -> str:
+    """The same of any block, by default under the configuration of four consenters."""
     try:
-        verify_signatures(parse_block(signed(number, signatures)), config_before(number))
+        verify_signatures(block, config or config_before(FOUR))
     except LedgerHalted as halted:
         return halted.reason
     return "accepted"
@@ -93,11 +100,9 @@ def under(identifier: int, signature: Any) -> Any:
 def by_another_key(number: int, identifier: int) -> Any:
     """A signature under a consenter's identifier by a key that is not its."""
     block = parse_block(BLOCKS[number])
-    header = made(number, identifier).identifier_header
     message = encode_header(block.number, block.previous_hash, block.data_hash)
-    value = metadata_of(BLOCKS[number], SIGNATURES).value
-    signer = Signer(b"", ec.generate_private_key(ec.SECP256R1()))
-    return common_pb2.MetadataSignature(identifier_header=header, signature=signer.sign(value + header + message))
+    stranger = Signer(b"", ec.generate_private_key(ec.SECP256R1()))
+    return sign_block(Consenter(identifier, stranger), metadata_of(BLOCKS[number], SIGNATURES).value, message)
 
 
 def test_every_verdict_and_commit_hash_is_the_peers() -> None:
@@ -166,6 +171,62 @@ def test_a10_signatures_of_four_consenters() -> None:
         assert (name, outcome(FOUR, [*signatures, first, second, third])) == (name, "accepted")
     for signatures in ([fourth, third, second], [first, second, third, fourth], [first, second, made(FOUR, "3 named")]):
         assert outcome(FOUR, signatures) == "accepted"
+
+
+def test_a10_anything_that_is_signed_altered_afterwards() -> None:
+    """Each alteration alone, of a block with just a quorum of signatures."""
+    sound = signed(FOUR, [made(FOUR, number) for number in (1, 2, 3)])
+    block = parse_block(sound)
+    assert outcome_of(block) == "accepted"
+    assert outcome_of(replace(block, number=FOUR + 1)) == "block-signatures"
+    assert outcome_of(replace(block, previous_hash=bytes(32))) == "block-signatures"
+    assert outcome_of(replace(block, data_hash=bytes(32))) == "block-signatures"
+
+    def alter_value(metadata: Any) -> None:
+        metadata.value += b"\x1a\x00"
+
+    def alter_nonce(metadata: Any) -> None:
+        header = common_pb2.IdentifierHeader.FromString(metadata.signatures[0].identifier_header)
+        header.nonce += b"x"
+        metadata.signatures[0].identifier_header = header.SerializeToString()
+
+    def alter_signature(metadata: Any) -> None:
+        metadata.signatures[0].signature = metadata.signatures[1].signature
+
+    for alter in (alter_value, alter_nonce, alter_signature):
+        metadata = metadata_of(sound, SIGNATURES)
+        alter(metadata)
+        altered = (metadata.SerializeToString(), *block.metadata[1:])
+        assert (alter.__name__, outcome_of(replace(block, metadata=altered))) == (alter.__name__, "block-signatures")
+
+
+def test_a10_a_block_validation_policy_weaker_than_the_consenters_quorum() -> None:
+    """Orderers demand that both agree, peers look at the policy alone; the judge asks for the quorum in any case."""
+    config = config_of(parse_block(BLOCKS[0]).transactions[0])
+    item = config.channel_group.groups["Orderer"].policies["BlockValidation"]
+    policy = policies_pb2.SignaturePolicyEnvelope.FromString(item.policy.value)
+    assert policy.rule.n_out_of.n == 3
+    policy.rule.n_out_of.n = 1
+    item.policy.value = policy.SerializeToString()
+    weak = load_config(config)
+    first, second, third = (made(FOUR, number) for number in (1, 2, 3))
+    for signatures in ([first], [first, second], [first, second, made(FOUR, UNKNOWN)]):
+        assert outcome_of(parse_block(signed(FOUR, signatures)), weak) == "block-signatures"
+    assert outcome_of(parse_block(signed(FOUR, [first, second, third])), weak) == "accepted"
+
+
+def test_a10_the_removed_consenters_quorum_no_longer_counts_once_the_orderer_set_has_changed() -> None:
+    """The block that removes a consenter is still signed by the old set, the next one by the new set."""
+    update, after = BLOCKS[REMOVAL], [made(THREE, number) for number in (1, 4)]
+    judge = follow(BLOCKS[:REMOVAL])
+    with pytest.raises(LedgerHalted, match="BlockValidation"):
+        judge.follow(signed(REMOVAL, list(metadata_of(update, SIGNATURES).signatures)[:2]))
+    before = judge.config
+    judge.follow(update)
+    assert (len(before.consenters), len(judge.config.consenters)) == (4, 3)
+    with pytest.raises(LedgerHalted, match="BlockValidation"):
+        judge.follow(signed(THREE, after))
+    judge.follow(signed(THREE, [after[0], made(THREE, 2)]))
 
 
 def test_a_header_that_does_not_decode_spoils_the_block_as_it_does_for_a_peer() -> None:

@@ -1,8 +1,13 @@
-"""Blocks as a Raft orderer makes them, with whatever transactions and signers a test wants."""
+"""Blocks as orderers make them, with whatever transactions and signers a test wants.
+
+Source: Fabric 2.5.9 orderer/common/multichannel/blockwriter.go; 3.1.5 orderer/consensus/smartbft/{assembler,signer}.go,
+protoutil/blockutils.go (identifier headers).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fabric_protos.common import common_pb2
@@ -12,11 +17,22 @@ from cloister.fabric.block import compute_data_hash, encode_header
 from .signers import Signer
 
 
+@dataclass(frozen=True)
+class Consenter:
+    """Signs blocks under its number in the consenter mapping, as BFT orderers do, not with its certificate."""
+
+    identifier: int
+    signer: Signer
+
+
+BlockSigner = Signer | Consenter
+
+
 def make_block(
     number: int,
     previous_hash: bytes,
     transactions: Sequence[bytes],
-    signers: Sequence[Signer],
+    signers: Sequence[BlockSigner],
     *,
     last_config: int = 0,
 ) -> bytes:
@@ -25,10 +41,7 @@ def make_block(
     header = encode_header(number, previous_hash, data_hash)
     value = common_pb2.OrdererBlockMetadata(last_config=common_pb2.LastConfig(index=last_config)).SerializeToString()
     metadata = common_pb2.Metadata(value=value)
-    for signer in signers:
-        signature_header = common_pb2.SignatureHeader(creator=signer.creator, nonce=b"n" * 24).SerializeToString()
-        signature = signer.sign(value + signature_header + header)
-        metadata.signatures.add(signature_header=signature_header, signature=signature)
+    metadata.signatures.extend(sign_block(signer, value, header) for signer in signers)
     last = common_pb2.Metadata(value=common_pb2.LastConfig(index=last_config).SerializeToString())
     block = common_pb2.Block(
         header=common_pb2.BlockHeader(number=number, previous_hash=previous_hash, data_hash=data_hash),
@@ -39,6 +52,17 @@ def make_block(
     )
     encoded: bytes = block.SerializeToString()
     return encoded
+
+
+def sign_block(signer: BlockSigner, value: bytes, header: bytes) -> Any:
+    """A `common.MetadataSignature`. `value`: of the SIGNATURES metadata; `header`: as `encode_header` gives it."""
+    nonce = b"n" * 24
+    if isinstance(signer, Consenter):
+        signed = common_pb2.IdentifierHeader(identifier=signer.identifier, nonce=nonce).SerializeToString()
+        signature = signer.signer.sign(value + signed + header)
+        return common_pb2.MetadataSignature(identifier_header=signed, signature=signature)
+    signed = common_pb2.SignatureHeader(creator=signer.creator, nonce=nonce).SerializeToString()
+    return common_pb2.MetadataSignature(signature_header=signed, signature=signer.sign(value + signed + header))
 
 
 def bend_block(encoded: bytes, change: Callable[[Any], None]) -> bytes:
