@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cloister.errors import MalformedInput
+from cloister.network.options import BFT, RAFT
 
 from .presentation import print_json, progress_bar, status_line, tell, warn_simulation, working_folder
 from .target import DEFAULT_DIRECTORY, is_hash, read_file
@@ -207,6 +208,13 @@ def _ask_service(address: str, question: Callable[[LedgerServiceClient], Awaitab
 
 
 @ledger.command()
+@click.option(
+    "--consensus",
+    type=click.Choice([RAFT, BFT]),
+    default=RAFT,
+    show_default=True,
+    help="One Raft orderer, or four BFT ones (Fabric 3.1 programs only).",
+)
 @click.option("--transactions", default=20_000, show_default=True, help="Random transactions, beside the others.")
 @click.option("--seed", default=1, show_default=True, help="Of the random mixtures: the same seed, the same ledger.")
 @click.option(
@@ -216,19 +224,19 @@ def _ask_service(address: str, question: Callable[[LedgerServiceClient], Awaitab
     help="Keep the network's files in this folder [default: a temporary one, removed].",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def compare(*, transactions: int, seed: int, directory: Path | None, as_json: bool) -> int:
+def compare(*, consensus: str, transactions: int, seed: int, directory: Path | None, as_json: bool) -> int:
     """Check the judge against a real Fabric peer, on a ledger made to make them differ.
 
     Starts a network, puts a dishonest orderer in place of its own, and has the peer commit transactions with every
-    kind of defect, random mixtures, and configurations that change policies, MSPs and the orderers. Then all verdicts,
-    commit hashes and, key by key, the whole state are compared.
+    kind of defect, random mixtures, and configurations that change policies, MSPs and the orderers; blocks with forged
+    signatures it must refuse. Then all verdicts, commit hashes and, key by key, the whole state are compared.
 
     Exit code 0: no difference; 1: there are some.
     """
     from cloister.testing.run_comparison import compare as run
 
     with working_folder(directory, "cloister-compare-") as folder, status_line(quiet=as_json) as show:
-        found = asyncio.run(run(folder, seed=seed, transactions=transactions, progress=show))
+        found = asyncio.run(run(folder, seed=seed, transactions=transactions, consensus=consensus, progress=show))
     if as_json:
         print_json(_comparison_document(found, seed))
     else:
@@ -310,11 +318,14 @@ def _state_document(differences: list[StateDifference] | None) -> list[dict[str,
 def _comparison_document(found: Comparison, seed: int) -> dict[str, Any]:
     return {
         "equal": found.equal,
+        "fabric_version": found.fabric_version,
+        "consensus": found.consensus,
         "seed": seed,
         "transactions": found.transactions,
         "blocks": found.blocks,
         "keys": found.keys,
         "refused_blocks": found.refused,
+        "forged_blocks": found.forged,
         "verdicts": dict(sorted(found.verdicts.items())),
         "differences": [asdict(item) for item in found.differences],
         "state_differences": _state_document(found.state_differences),
@@ -324,13 +335,15 @@ def _comparison_document(found: Comparison, seed: int) -> dict[str, Any]:
 
 
 def _show_comparison(found: Comparison) -> None:
-    click.echo(f"compared  {found.transactions} transactions in {found.blocks} blocks, {found.keys} keys")
+    click.echo(f"compared  with a peer of Fabric {found.fabric_version}, {found.consensus} orderers")
+    click.echo(f"          {found.transactions} transactions in {found.blocks} blocks, {found.keys} keys")
     for name, count in sorted(found.verdicts.items(), key=lambda item: -item[1]):
         click.echo(f"          {count:8} {name}")
     if found.refused:
         click.echo(
             f"          {found.refused} random blocks not delivered: a real peer hangs on them or decides by chance"
         )
+    click.echo(f"          {found.forged} blocks with forged signatures, refused by both")
     for difference in found.differences[:_SHOWN]:
         click.echo(f"DIFFERENT block {difference.block}: judged {difference.judged}, the peer says {difference.peer}")
     _show_state_differences(found.state_differences)

@@ -1,6 +1,6 @@
 """Does the judge agree with a real peer? An adversarial ledger, made block by block and committed by a real peer.
 
-The network's own orderer gives way to a dishonest one, so that every kind of transaction reaches the peer; the second
+The network's own orderers give way to a dishonest one, so that every kind of transaction reaches the peer; the second
 organisation's peer is stopped, because both would decide the same. At the end every verdict, every commit hash and,
 key by key, the peer's whole state are compared with the judge's.
 """
@@ -27,8 +27,10 @@ from cloister.ledger.verify import Difference, Report, verify_ledger
 from cloister.network import Network
 from cloister.network.client_files import peer_environment
 from cloister.network.processes import run_program, wait_until
+from cloister.trusted.ledger.blocks import prepare_blocks
 from cloister.trusted.ledger.codes import Code
 from cloister.trusted.ledger.errors import LedgerHalted
+from cloister.trusted.ledger.identities import SignatureChecker
 from cloister.trusted.ledger.judge import Judge, start
 
 from .cases import MAIN, OTHER, PRIVATE, Case, Cast, single_cases
@@ -49,12 +51,18 @@ Progress = Callable[[str], None]
 
 @dataclass
 class Comparison:
-    """What came of it. `surprises`: cases of the catalogue whose verdict is not the one it states."""
+    """What came of it. `surprises`: cases of the catalogue whose verdict is not the one it states.
 
+    `refused`: random blocks that the peer did not get; `forged`: blocks that it got, and refused as the judge did.
+    """
+
+    fabric_version: str
+    consensus: str
     verdicts: Counter[str] = field(default_factory=Counter)
     blocks: int = 0
     keys: int = 0
     refused: int = 0
+    forged: int = 0
     differences: list[Difference] = field(default_factory=list)
     state_differences: list[StateDifference] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
@@ -80,7 +88,7 @@ class Bench:
         self.cast = Cast(network)
         self.orderer = orderer
         self.judge = judge
-        self.comparison = Comparison()
+        self.comparison = Comparison(network.layout.fabric_version, network.layout.options.consensus)
         self._peer = peer
 
     async def commit(self, transactions: Sequence[bytes], *, is_config: bool = False) -> tuple[Code, ...]:
@@ -100,11 +108,33 @@ class Bench:
             told = ", ".join(code.name for code in codes)
             self.comparison.surprises.append(f"{case.name}: {told}")
 
+    async def expect_put(self, name: str, verdict: Code, **more: Any) -> None:
+        """One block: a write to `main`, sound but for what is given."""
+        await self.expect(Case(name, (self.cast.put("configured", **more).build(),), (verdict,)))
+
+    async def expect_refusal(self, name: str, block: bytes) -> None:
+        """A next block that judge and peer must refuse. Raises: RemoteFailed if only the peer accepts it."""
+        await self.wait()
+        with contextlib.suppress(LedgerHalted):
+            self.judge.judge(prepare_blocks([block], SignatureChecker())[0])
+            self.comparison.surprises.append(f"{name}: accepted by the judge")
+            return
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await self.orderer.offer(block)
+        except TimeoutError as error:
+            raise RemoteFailed(
+                f"{name}: the peer does not refuse a block that the judge refuses", hint="see the peer's log"
+            ) from error
+        self.comparison.forged += 1
+
     async def reconfigure(self, path: Sequence[str], change: Change, signers: Sequence[Signer]) -> None:
         """One block with a new configuration."""
         channel, config = self.network.channel, self.config
         update = update_envelope(channel, config, path, change, signers)
-        await self.commit([config_envelope(channel, config, update, path, change, self.orderer.signer)], is_config=True)
+        await self.commit(
+            [config_envelope(channel, config, update, path, change, self.orderer.identity)], is_config=True
+        )
 
     @property
     def config(self) -> Any:
@@ -174,7 +204,8 @@ async def open_bench(network: Network) -> AsyncIterator[Bench]:
             await peer.evaluate_transaction("GetBlockByNumber", network.channel, str(number))
             for number in range(height)
         ]
-        network.stop_orderer(network.orderer.name)
+        for node in network.orderers:
+            network.stop_orderer(node.name)
         judge, _ = start(blocks[0])
         for block in blocks[1:]:
             judge.follow(block)

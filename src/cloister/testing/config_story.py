@@ -9,39 +9,34 @@ from fabric_protos.msp import msp_config_pb2
 
 from cloister.trusted.ledger.codes import Code
 
-from .cases import Case
 from .comparison import Bench, Progress
 from .configs import batch_timeout, implicit_policy, members, msp_fields, organization, revocations
-from .signers import Authority, Signer, Wanted, orderer_admin, stranger
+from .signers import Signer, Wanted, orderer_admin, stranger
 
 APPLICATION, ORDERER = ["Application"], ["Orderer"]
 _FAILS, _BAD = Code.ENDORSEMENT_POLICY_FAILURE, Code.BAD_CREATOR_SIGNATURE
 
 
 async def play_configurations(bench: Bench, progress: Progress) -> None:
-    """Policies, revocations, intermediate CAs, node OUs, organisations, the orderer set."""
-    for chapter in (_policies, _revocations, _roots, _intermediates, _administrators, _organisations, _orderers):
+    """Policies, revocations, intermediate CAs, node OUs, organisations. The orderers have a story of their own."""
+    for chapter in (_policies, _revocations, _roots, _intermediates, _administrators, _organisations):
         progress(f"configurations: {chapter.__name__[1:]}")
         await chapter(bench)
-
-
-async def _expect(bench: Bench, name: str, verdict: Code, **more: Any) -> None:
-    await bench.expect(Case(name, (bench.cast.put("configured", **more).build(),), (verdict,)))
 
 
 async def _policies(bench: Bench) -> None:
     cast, rules = bench.cast, policies_pb2.ImplicitMetaPolicy
     one = cast.peers[:1]
-    await _expect(bench, "one peer under MAJORITY", _FAILS, endorsers=one)
+    await bench.expect_put("one peer under MAJORITY", _FAILS, endorsers=one)
     await bench.reconfigure(APPLICATION, implicit_policy("Endorsement", rules.ANY), cast.admins)
-    await _expect(bench, "one peer under ANY", Code.VALID, endorsers=one)
+    await bench.expect_put("one peer under ANY", Code.VALID, endorsers=one)
     await bench.reconfigure(APPLICATION, implicit_policy("Endorsement", rules.ALL, "Readers"), cast.admins)
-    await _expect(bench, "peers read, all organisations", Code.VALID)
-    await _expect(bench, "peers read, one organisation", _FAILS, endorsers=one)
+    await bench.expect_put("peers read, all organisations", Code.VALID)
+    await bench.expect_put("peers read, one organisation", _FAILS, endorsers=one)
     await bench.reconfigure(APPLICATION, implicit_policy("Endorsement", rules.MAJORITY, "Nothing"), cast.admins)
-    await _expect(bench, "a policy that no organisation has", _FAILS)
+    await bench.expect_put("a policy that no organisation has", _FAILS)
     await bench.reconfigure(APPLICATION, implicit_policy("Endorsement", rules.MAJORITY, "Endorsement"), cast.admins)
-    await _expect(bench, "as before", Code.VALID)
+    await bench.expect_put("as before", Code.VALID)
     await bench.reconfigure(ORDERER, batch_timeout("150ms"), [orderer_admin(bench.network)])
 
 
@@ -49,32 +44,32 @@ async def _revocations(bench: Bench) -> None:
     cast, authority = bench.cast, bench.cast.authorities[1]
     path, admin = [*APPLICATION, "Org2MSP"], cast.admins[1:]
     client = authority.issue(Wanted("client", ("client",)))
-    await _expect(bench, "a client of the second organisation", Code.VALID, client=client)
+    await bench.expect_put("a client of the second organisation", Code.VALID, client=client)
     gone = authority.revoke(cast.peers[1].certificate_pem, client.certificate_pem)
     await bench.reconfigure(path, revocations(gone), admin)
-    await _expect(bench, "a revoked endorser", _FAILS)
-    await _expect(bench, "a revoked creator", _BAD, client=client)
-    await _expect(bench, "another peer instead", Code.VALID, endorsers=[cast.peers[0], authority.issue(Wanted("p"))])
+    await bench.expect_put("a revoked endorser", _FAILS)
+    await bench.expect_put("a revoked creator", _BAD, client=client)
+    await bench.expect_put("another peer instead", Code.VALID, endorsers=[cast.peers[0], authority.issue(Wanted("p"))])
     forged = stranger(authority).revoke(cast.peers[1].certificate_pem)
     await bench.reconfigure(path, revocations(forged), admin)
-    await _expect(bench, "a list that another authority signed", Code.VALID)
+    await bench.expect_put("a list that another authority signed", Code.VALID)
     await bench.reconfigure(path, revocations(), admin)
-    await _expect(bench, "pardoned", Code.VALID, client=client)
+    await bench.expect_put("pardoned", Code.VALID, client=client)
 
 
 async def _roots(bench: Bench) -> None:
     """A second root CA; cryptogen has the first one certify the node OUs."""
     cast = bench.cast
     path, admin = [*APPLICATION, "Org2MSP"], cast.admins[1:]
-    second = _fresh_authority("Org2MSP", bench)
+    second = stranger(bench.cast.authorities[1])
     endorsers = [cast.peers[0], second.issue(Wanted("peer"))]
-    await _expect(bench, "below an unknown root", _FAILS, endorsers=endorsers)
+    await bench.expect_put("below an unknown root", _FAILS, endorsers=endorsers)
     await bench.reconfigure(path, msp_fields(lambda config: config.root_certs.append(second.pem)), admin)
-    await _expect(bench, "a node OU that another root certifies", _FAILS, endorsers=endorsers)
+    await bench.expect_put("a node OU that another root certifies", _FAILS, endorsers=endorsers)
     await bench.reconfigure(path, msp_fields(_any_certifier), admin)
-    await _expect(bench, "a node OU that any root certifies", Code.VALID, endorsers=endorsers)
+    await bench.expect_put("a node OU that any root certifies", Code.VALID, endorsers=endorsers)
     await bench.reconfigure(path, msp_fields(lambda config: config.root_certs.pop()), admin)
-    await _expect(bench, "the root is gone", _FAILS, endorsers=endorsers)
+    await bench.expect_put("the root is gone", _FAILS, endorsers=endorsers)
 
 
 async def _intermediates(bench: Bench) -> None:
@@ -82,17 +77,17 @@ async def _intermediates(bench: Bench) -> None:
     path, admin = [*APPLICATION, "Org2MSP"], cast.admins[1:]
     below = authority.issue_authority("intermediate")
     peer = below.issue(Wanted("below"))
-    await _expect(bench, "below an unknown intermediate", _FAILS, endorsers=[cast.peers[0], peer])
+    await bench.expect_put("below an unknown intermediate", _FAILS, endorsers=[cast.peers[0], peer])
     await bench.reconfigure(path, msp_fields(lambda config: config.intermediate_certs.append(below.pem)), admin)
-    await _expect(bench, "below the intermediate", Code.VALID, endorsers=[cast.peers[0], peer])
-    await _expect(bench, "below the root, which is inner now", _FAILS)
+    await bench.expect_put("below the intermediate", Code.VALID, endorsers=[cast.peers[0], peer])
+    await bench.expect_put("below the root, which is inner now", _FAILS)
     by = [below.issue(Wanted("admin", ("admin",)))]
     await bench.reconfigure(path, revocations(below.revoke(peer.certificate_pem)), by)
-    await _expect(bench, "revoked by the intermediate", _FAILS, endorsers=[cast.peers[0], peer])
+    await bench.expect_put("revoked by the intermediate", _FAILS, endorsers=[cast.peers[0], peer])
     await bench.reconfigure(path, revocations(authority.revoke(peer.certificate_pem)), by)
-    await _expect(bench, "the root's list does not count", Code.VALID, endorsers=[cast.peers[0], peer])
+    await bench.expect_put("the root's list does not count", Code.VALID, endorsers=[cast.peers[0], peer])
     await bench.reconfigure(path, msp_fields(_no_intermediate), by)
-    await _expect(bench, "as before", Code.VALID)
+    await bench.expect_put("as before", Code.VALID)
 
 
 async def _administrators(bench: Bench) -> None:
@@ -102,50 +97,25 @@ async def _administrators(bench: Bench) -> None:
     listed = authority.issue(Wanted("listed", ("client",)))
     await bench.reconfigure(path, msp_fields(_list_admin(listed)), admin)
     await bench.reconfigure(path, revocations(authority.revoke(listed.certificate_pem)), [listed])
-    await _expect(bench, "a revoked administrator as creator", _BAD, client=listed)
+    await bench.expect_put("a revoked administrator as creator", _BAD, client=listed)
     await bench.reconfigure(path, revocations(), [listed])
-    await _expect(bench, "and pardoned by itself", Code.VALID, client=listed)
+    await bench.expect_put("and pardoned by itself", Code.VALID, client=listed)
     await bench.reconfigure(path, msp_fields(_without_node_ous), [listed])
-    await _expect(bench, "no peer without node OUs", _FAILS)
+    await bench.expect_put("no peer without node OUs", _FAILS)
     await bench.reconfigure(path, msp_fields(_with_node_ous), [listed])
-    await _expect(bench, "as before", Code.VALID)
+    await bench.expect_put("as before", Code.VALID)
 
 
 async def _organisations(bench: Bench) -> None:
     cast = bench.cast
-    third = _fresh_authority("Org3MSP", bench)
+    third = stranger(bench.cast.authorities[0]).under("Org3MSP")
     newcomer = third.issue(Wanted("peer"))
-    await _expect(bench, "an organisation that is none", _FAILS, endorsers=[cast.peers[0], newcomer])
+    await bench.expect_put("an organisation that is none", _FAILS, endorsers=[cast.peers[0], newcomer])
     await bench.reconfigure(APPLICATION, members(Org3MSP=organization(third)), cast.admins)
-    await _expect(bench, "two of three organisations", Code.VALID, endorsers=[cast.peers[0], newcomer])
-    await _expect(bench, "a client of the third", Code.VALID, client=third.issue(Wanted("c", ("client",))))
+    await bench.expect_put("two of three organisations", Code.VALID, endorsers=[cast.peers[0], newcomer])
+    await bench.expect_put("a client of the third", Code.VALID, client=third.issue(Wanted("c", ("client",))))
     await bench.reconfigure(APPLICATION, members(Org3MSP=None), cast.admins)
-    await _expect(bench, "gone again", _FAILS, endorsers=[cast.peers[0], newcomer])
-
-
-async def _orderers(bench: Bench) -> None:
-    """A second ordering organisation comes, signs, and is alone in the end."""
-    network, first = bench.network, bench.orderer.signer
-    fresh = _fresh_authority("OtherOrdererMSP", bench)
-    group = organization(
-        fresh, tls_roots=[network.orderer.tls_ca_path.read_bytes()], endpoints=[network.orderer.endpoint]
-    )
-    admin = orderer_admin(network)
-    await bench.reconfigure(ORDERER, members(OtherOrderer=group), [admin])
-    bench.orderer.signer = fresh.issue(Wanted("orderer", ("orderer",)))
-    await _expect(bench, "a block signed by the new organisation", Code.VALID)
-    bench.orderer.signer = first
-    await _expect(bench, "and by the old one", Code.VALID)
-    both = [admin, fresh.issue(Wanted("admin", ("admin",)))]
-    await bench.reconfigure(ORDERER, members(Orderer=None), both)
-    bench.orderer.signer = fresh.issue(Wanted("orderer", ("orderer",)))
-    await _expect(bench, "the new one alone", Code.VALID)
-    await _expect(bench, "a member of the old one is nobody", _BAD, client=first)
-
-
-def _fresh_authority(msp_id: str, bench: Bench) -> Authority:
-    made = stranger(bench.cast.authorities[0])
-    return Authority(msp_id, made.certificate, made.key)
+    await bench.expect_put("gone again", _FAILS, endorsers=[cast.peers[0], newcomer])
 
 
 def _any_certifier(config: msp_config_pb2.FabricMSPConfig) -> None:

@@ -100,6 +100,10 @@ class Authority:
         """Its certificate in PEM."""
         return self.certificate.public_bytes(Encoding.PEM)
 
+    def under(self, msp_id: str) -> Authority:
+        """The same certificate and key, for another MSP."""
+        return Authority(msp_id, self.certificate, self.key)
+
     def issue(self, wanted: Wanted) -> Signer:
         """A new identity."""
         key = ec.generate_private_key(ec.SECP256R1())
