@@ -310,7 +310,10 @@ class Enclave:
             self._member = member
         channel = member.attested.channel
         descriptor = describe_key_set(self._candidate, channel=channel, maker=member.evidence.evidence_id)
-        signed = sign_descriptor(descriptor, member.keys.signing_key)
+        previous = self._candidate.previous
+        signed = sign_descriptor(
+            descriptor, member.keys.signing_key, previous=previous.result_key if previous is not None else None
+        )
         return KeysMade(signed, member.evidence.encode(), self._seal())
 
     async def _activate(self) -> Sealed:

@@ -90,6 +90,11 @@ class KeyRing:
         """The newest key set."""
         return self.key_sets[-1]
 
+    @property
+    def previous(self) -> KeySet | None:
+        """The key set before the newest, None if there is none."""
+        return self.key_sets[-2] if len(self.key_sets) > 1 else None
+
     def find(self, key_set_id: bytes) -> KeySet | None:
         """The key set with this id, None if it is not in the ring."""
         return next((item for item in self.key_sets if self.key_set_id(item) == key_set_id), None)

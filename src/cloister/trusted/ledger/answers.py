@@ -46,6 +46,8 @@ from .msp import Roles, role_principal
 WRITERS = "/Channel/Application/Writers"
 MAX_PAST_STATES = 16
 """How many earlier states of a range are told; who needs more is far behind and should ask again later."""
+MAX_PAST_ROWS = 200_000
+"""Rows that are hashed for all earlier states of one range: nobody else is answered meanwhile."""
 _HASH_BYTES = 32
 
 
@@ -143,11 +145,19 @@ class Answers:
         changed = self.coverage.history.changed_keys(chaincode, start, end)
         current = {key: entry.value_hash for key, entry in rows.items()}
         heights = self._heights(chaincode, changed)
+        if mark is not None and self._marked_throughout(chaincode, start, end, changed):
+            heights = heights[-1:]
         segments = [(heights[0], UNCOVERED if mark is not None else digest)]
         if question.past:
-            for height, until in zip(heights[1 : MAX_PAST_STATES + 1], heights, strict=False):
+            states = min(MAX_PAST_STATES, 1 + MAX_PAST_ROWS // (len(rows) + len(changed) + 1))
+            for height, until in zip(heights[1 : states + 1], heights, strict=False):
                 segments.append((height, self._rows_at(chaincode, current, changed, until - 1)))
         return SegmentsAnswer(head, self._cut(chaincode, tuple(segments)), mark.transaction_id if mark else "")
+
+    def _marked_throughout(self, chaincode: str, start: bytes, end: bytes, changed: list[bytes]) -> bool:
+        """Whether a key of the range was marked before memory begins and has not been written since."""
+        known = set(changed)
+        return any(key not in known for key in self.coverage.marked_keys(chaincode, start, end))
 
     def _heights(self, chaincode: str, changed: list[bytes]) -> list[int]:
         """Heights at which the range became something else, newest first; the last one is where memory begins."""

@@ -7,6 +7,7 @@ judged again; the history of recent values is not kept, so answers reach back to
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from fabric_protos.common import configtx_pb2
 
@@ -29,6 +30,8 @@ _HEAD, _ENTRY, _EXPIRY = b"head", b"entry", b"expiry"
 _KEY_SET, _DEFINITION, _CURRENT, _MARK, _TIME = b"key-set", b"definition", b"current", b"mark", b"time"
 _HASHES, _IDS = b"hashes", b"ids"
 _PIECE = 1 << 20
+_MAX_METADATA = 1 << 24
+"""Names and values of one key's metadata: Fabric sets no bound, so what was judged must be loaded again."""
 _RECORD = 32
 """Length of one transaction id's record: pieces are cut between them."""
 
@@ -39,16 +42,28 @@ def new_answers(judge: Judge, coverage: Coverage, time: ChannelTime, hashes: Blo
     return Answers(judge, coverage, time, hashes)
 
 
-def dump(answers: Answers, genesis_hash: bytes, registry: str) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class CheckpointScope:
+    """Whom a checkpoint serves. Hashes are 32 bytes. The policy too: a laxer one lets in blocks that this one forbids."""
+
+    genesis_hash: bytes
+    registry: str
+    policy_id: bytes
+
+    def fields(self) -> tuple[bytes, ...]:
+        """As the head has them."""
+        return (self.genesis_hash, self.registry.encode(), self.policy_id)
+
+
+def dump(answers: Answers, scope: CheckpointScope) -> Iterator[bytes]:
     """Records, the head first."""
     judge = answers.judge
     config = configtx_pb2.Config(sequence=judge.config.sequence, channel_group=judge.config.group)
     yield encode_frame(
         _HEAD,
         (
+            *scope.fields(),
             judge.channel.encode(),
-            genesis_hash,
-            registry.encode(),
             u64(judge.height),
             judge.last_hash,
             u64(judge.config_block),
@@ -64,10 +79,10 @@ def dump(answers: Answers, genesis_hash: bytes, registry: str) -> Iterator[bytes
     yield from _pieces(_IDS, judge.transaction_ids.records())
 
 
-def load(records: Iterable[bytes], genesis_hash: bytes, registry: str) -> Answers:
-    """Inverse of `dump`, for the expected channel only. Raises: MalformedInput."""
+def load(records: Iterable[bytes], scope: CheckpointScope) -> Answers:
+    """Inverse of `dump`, for the same scope only. Raises: MalformedInput."""
     iterator = iter(records)
-    answers = _load_head(next(iterator, b""), genesis_hash, registry)
+    answers = _load_head(next(iterator, b""), scope)
     for record in iterator:
         _load_record(answers, record)
     if len(answers.hashes.hashes) != _RECORD * answers.judge.height:
@@ -103,26 +118,26 @@ def _dump_coverage(coverage: Coverage) -> Iterator[bytes]:
         yield encode_frame(_MARK, (*where, u64(mark.block), mark.transaction_id.encode()))
 
 
-def _load_head(record: bytes, genesis_hash: bytes, registry: str) -> Answers:
-    fields = decode_frame(_HEAD, record, count=8)
-    channel = decode_text(fields[0], "channel")
-    if fields[1] != genesis_hash or fields[2] != registry.encode():
-        raise MalformedInput("checkpoint: of another channel or registry", field="checkpoint")
-    config = decode_message(configtx_pb2.Config(), fields[6], "configuration")
-    height = decode_u64(fields[3], "height")
+def _load_head(record: bytes, scope: CheckpointScope) -> Answers:
+    fields = decode_frame(_HEAD, record, count=9)
+    if fields[:3] != scope.fields():
+        raise MalformedInput("checkpoint: of another channel, registry or policy", field="checkpoint")
+    channel = decode_text(fields[3], "channel")
+    config = decode_message(configtx_pb2.Config(), fields[7], "configuration")
+    height = decode_u64(fields[4], "height")
     judge = Judge(
         channel=channel,
         config=load_config(config),
-        config_block=decode_u64(fields[5], "config block"),
+        config_block=decode_u64(fields[6], "config block"),
         height=height,
-        last_hash=require_length(fields[4], (32,), "block hash"),
+        last_hash=require_length(fields[5], (32,), "block hash"),
         state=State(KEPT_NAMESPACES),
-        transaction_ids=TransactionIds(fields[7]),
+        transaction_ids=TransactionIds(fields[8]),
         commit_hashes=False,
     )
     history = History(WINDOW)
     history.floor = height
-    coverage = Coverage(KeySets(genesis_hash, channel), registry, history)
+    coverage = Coverage(KeySets(scope.genesis_hash, channel), scope.registry, history)
     return new_answers(judge, coverage, ChannelTime(), BlockHashes())
 
 
@@ -140,7 +155,10 @@ def _load_record(answers: Answers, record: bytes) -> None:
     elif tag == _HASHES:
         answers.hashes.add(decode_frame(tag, record, count=1)[0])
     elif tag == _IDS:
-        judge.transaction_ids.load(decode_frame(tag, record, count=1)[0])
+        (ids,) = decode_frame(tag, record, count=1)
+        if len(ids) % _RECORD:
+            raise MalformedInput("checkpoint: not a whole number of transaction ids", field="checkpoint")
+        judge.transaction_ids.load(ids)
     elif tag == _TIME:
         msp_id, seconds = decode_frame(tag, record, count=2)
         answers.time.latest[decode_text(msp_id, "MSP ID")] = decode_u64(seconds, "seconds")
@@ -151,7 +169,7 @@ def _load_record(answers: Answers, record: bytes) -> None:
 def _load_coverage(coverage: Coverage, tag: bytes, record: bytes) -> None:
     if tag == _KEY_SET:
         key, value = decode_frame(tag, record, count=2)
-        coverage.key_sets.first[decode_text(key, "key")] = value
+        coverage.key_sets.note(decode_text(key, "key"), value)
     elif tag in (_DEFINITION, _CURRENT):
         name, sequence, version = decode_frame(tag, record, count=3)
         definition = ConfidentialDefinition(decode_u64(sequence, "sequence"), decode_text(version, "version"))
@@ -172,7 +190,9 @@ def _load_coverage(coverage: Coverage, tag: bytes, record: bytes) -> None:
 def _load_entry(state: State, record: bytes) -> None:
     namespace, collection, key, value_hash, version, metadata, value = decode_frame(_ENTRY, record, count=7)
     require_length(version, (16,), "version")
-    flat = decode_frame(b"", metadata)
+    flat = decode_frame(b"", metadata, maximum=_MAX_METADATA)
+    if len(flat) % 2:
+        raise MalformedInput("checkpoint: pairs expected", field="checkpoint")
     names = [decode_text(name, "metadata") for name in flat[::2]]
     kept = decode_frame(b"", value, maximum=1)
     entry = Entry(

@@ -2,8 +2,10 @@
 
 A definition is confidential if its version is a measurement (64 lower-case hex digits). "First" is the first valid
 write ever of the registry's key for a definition's sequence: colluding endorsers may overwrite or delete it later, that
-does not count; whatever they write first instead leaves the sequence without keys. Nothing here appraises evidence: an
-enclave uses keys only if it finds its own key set to be the first one, so a false first one is of no use to anybody.
+does not count; whatever they write first instead leaves the sequence without keys. Nothing here appraises evidence:
+what counts after a chaincode's first key set is signed by the result key of the one before. So colluders cannot slip in
+a key set of their own between two definitions and cover old ciphertexts or deletes with it: it could be read later as
+the chaincode's own. A false first key set is of no use: an enclave uses keys only if it finds its own to be the first.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
 
 from cloister.errors import MalformedInput
 from cloister.fabric.decoding import decode_message
-from cloister.trusted.protocol.key_set import KeySetDescriptor, parse_descriptor
+from cloister.trusted.protocol.key_set import KeySetDescriptor, parse_descriptor, succeeds
 
 from .definitions import LIFECYCLE, ReadValue
 
@@ -68,29 +70,41 @@ def key_set_key(chaincode: str, sequence: int) -> str:
 
 
 class KeySets:
-    """The first write of every key-set key of the registry, as it is; it is parsed when asked for."""
+    """The first write of every key-set key of the registry, and those among them that count, in the order of commit."""
 
     def __init__(self, genesis_hash: bytes, channel: str) -> None:
         self._genesis_hash = genesis_hash
         self._channel = channel
         self.first: dict[str, bytes] = {}
         """Registry key → the value written first, b"" for a delete."""
-        self._descriptors: dict[str, KeySetDescriptor | None] = {}
+        self._counting: dict[str, dict[int, KeySetDescriptor]] = {}
+        """Chaincode → its key sets by sequence, ascending."""
+
+    def note(self, key: str, value: bytes) -> None:
+        """A committed write of a key-set key; only the first one of each key matters."""
+        if key in self.first:
+            return
+        self.first[key] = value
+        found = self._parse(key, value)
+        if found is None:
+            return
+        line = self._counting.setdefault(found.chaincode, {})
+        newest = line[max(line)] if line else None
+        if newest is None or (found.sequence > newest.sequence and succeeds(value, newest.result_key)):
+            line[found.sequence] = found
 
     def find(self, chaincode: str, sequence: int) -> KeySetDescriptor | None:
-        """The first key set of a definition's sequence, None if there is none of this channel and definition."""
-        key = key_set_key(chaincode, sequence)
-        if key not in self._descriptors and key in self.first:
-            self._descriptors[key] = self._parse(chaincode, sequence, self.first[key])
-        return self._descriptors.get(key)
+        """The key set of a definition's sequence that counts, None if there is none."""
+        return self._counting.get(chaincode, {}).get(sequence)
 
-    def _parse(self, chaincode: str, sequence: int, value: bytes) -> KeySetDescriptor | None:
+    def _parse(self, key: str, value: bytes) -> KeySetDescriptor | None:
+        """A descriptor of this channel, under its own key."""
         try:
             found = parse_descriptor(value)
         except MalformedInput:
             return None
-        wanted = (self._genesis_hash, self._channel, chaincode, sequence)
-        return found if (found.genesis_hash, found.channel, found.chaincode, found.sequence) == wanted else None
+        place = (found.genesis_hash, found.channel, key_set_key(found.chaincode, found.sequence))
+        return found if place == (self._genesis_hash, self._channel, key) else None
 
 
 def is_key_set_key(key: str) -> bool:

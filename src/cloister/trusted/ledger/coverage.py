@@ -3,12 +3,14 @@
 An observer of the judge. On an honest channel nothing is marked and nothing is stored. A mark names the transaction; it
 goes when a covered transaction writes or deletes the key anew. Value and endorsement parameter are marked apart. What a
 namespace held before its first confidential definition is marked too; once confidential, a namespace stays watched.
+Definitions only go forward: the lifecycle chaincode sees to that, but colluders can write its state without it, and a
+sequence that comes again, or with another version, would let an old measurement act again without the upgrade policy.
 Beside the marks the history of values is kept here, for both change with the same writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -49,7 +51,9 @@ class _Pending:
 
     marks: dict[Fact, Mark | None] = field(default_factory=dict)
     key_sets: dict[str, bytes] = field(default_factory=dict)
-    defined: set[str] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
+    """Names whose definitions the last transaction wrote: what came of it is seen at the next one's position."""
+    definitions: dict[str, list[ConfidentialDefinition]] = field(default_factory=dict)
 
 
 class Coverage:
@@ -59,9 +63,9 @@ class Coverage:
         self.key_sets = key_sets
         self.history = history or History()
         self.watched: dict[str, dict[int, ConfidentialDefinition]] = {}
-        """Namespace that is or was confidential → its definitions by sequence, in all history."""
+        """Namespace that is or was confidential → its definitions by sequence, in all history. They never change."""
         self.current: dict[str, ConfidentialDefinition] = {}
-        """Watched namespace → its committed definition."""
+        """Watched namespace → its committed definition, NO_DEFINITION if what is committed does not count."""
         self.watched_from: dict[str, int] = {}
         """Watched namespace → least height of which its history tells."""
         self._registry = registry
@@ -79,15 +83,16 @@ class Coverage:
     def valid(self, transaction: Transaction, state: State, updates: BlockUpdates) -> bool:
         """A valid transaction, before its writes enter `updates`; True if a statement covers it."""
         position = Position(state, updates)
+        self._note_definitions(position)
         covered = self._covers(transaction, position)
         for part in transaction.namespaces:
             if part.namespace == LIFECYCLE:
-                self._pending.defined.update(
+                self._pending.written.update(
                     name for write in part.public.writes if (name := defined_name(write.key)) is not None
                 )
             elif part.namespace == self._registry:
                 self._note_key_sets(part)
-            if part.namespace in self.watched or part.namespace in self._pending.defined:
+            if part.namespace in self.watched or part.namespace in self._pending.definitions:
                 mark = None
                 if not covered or part.namespace != transaction.chaincode:
                     mark = Mark(self._number, transaction.transaction_id)
@@ -97,12 +102,13 @@ class Coverage:
 
     def commit(self, number: int, state: State, updates: BlockUpdates) -> None:
         """The block is accepted; the state is still the one before it."""
+        self._note_definitions(Position(state, updates))
         for key, value in self._pending.key_sets.items():
-            self.key_sets.first.setdefault(key, value)
+            self.key_sets.note(key, value)
         self.history.record(number, self._changes(state, updates))
-        read = _reader(Position(state, updates))
-        for name in sorted(self._pending.defined):
-            self._redefine(name, read_definition(name, read), state, updates)
+        for name, definitions in self._pending.definitions.items():
+            for definition in definitions:
+                self._redefine(name, definition, state, updates)
         for fact, mark in self._pending.marks.items():
             if fact.namespace in self.watched:
                 self._set_mark(fact, mark)
@@ -117,11 +123,17 @@ class Coverage:
 
     def first_mark(self, namespace: str, start: bytes, end: bytes) -> Mark | None:
         """A mark on the value of some key in [start, end), existing or deleted; None if there is none."""
+        key = next(self.marked_keys(namespace, start, end), None)
+        return self.mark(Fact(namespace, key, metadata=False)) if key is not None else None
+
+    def marked_keys(self, namespace: str, start: bytes, end: bytes) -> Iterator[bytes]:
+        """Keys in [start, end) whose values are marked, in order; an empty end: all from `start` on."""
         marks = self._marks.get((namespace, False))
-        if marks is None:
-            return None
-        key = next(marks.irange(start, end, (True, False)), None)
-        return marks[key] if key is not None else None
+        return iter(marks.irange(start, end or None, (True, False)) if marks is not None else ())
+
+    def count_suspects(self) -> int:
+        """How many marks there are."""
+        return sum(len(marks) for marks in self._marks.values())
 
     def suspects(self, namespace: str | None = None) -> Iterator[tuple[Fact, Mark]]:
         """All marks, of one namespace or of all, in order."""
@@ -139,16 +151,32 @@ class Coverage:
     def _covers(self, transaction: Transaction, position: Position) -> bool:
         """By the key set of the definition that is committed just before the transaction's position."""
         name = transaction.chaincode
-        if name in self._pending.defined:
-            definition = read_definition(name, _reader(position))
-        else:
-            definition = self.current.get(name, NO_DEFINITION)
+        pending = self._pending.definitions.get(name)
+        definition = pending[-1] if pending else self.current.get(name, NO_DEFINITION)
         if not definition.measurement:
             return False
         descriptor = self.key_sets.find(name, definition.sequence)
         if descriptor is None or descriptor.measurement != definition.measurement:
             return False
         return is_covered(transaction, descriptor, position)
+
+    def _note_definitions(self, position: Position) -> None:
+        read = _reader(position)
+        for name in sorted(self._pending.written):
+            found = self._pending.definitions.setdefault(name, [])
+            found.append(self._counting(read_definition(name, read), (*self.watched.get(name, {}).values(), *found)))
+        self._pending.written.clear()
+
+    @staticmethod
+    def _counting(
+        definition: ConfidentialDefinition, earlier: Iterable[ConfidentialDefinition]
+    ) -> ConfidentialDefinition:
+        """The definition itself if it is the newest of its name, as it always was; else none."""
+        known = {item.sequence: item for item in earlier}
+        newest = max(known, default=0)
+        known.setdefault(definition.sequence, definition)
+        is_newest = definition.sequence >= newest and known[definition.sequence] == definition
+        return definition if is_newest else NO_DEFINITION
 
     def _note_key_sets(self, part: NamespaceSet) -> None:
         for write in part.public.writes:
@@ -166,7 +194,8 @@ class Coverage:
                 for metadata in (False, True) if entry.metadata else (False,):
                     self._set_mark(Fact(name, key, metadata), Mark(entry.version.block, BEFORE))
         self.current[name] = definition
-        self.watched[name][definition.sequence] = definition
+        if definition.sequence:
+            self.watched[name][definition.sequence] = definition
 
     def _set_mark(self, fact: Fact, mark: Mark | None) -> None:
         place = (fact.namespace, fact.metadata)
@@ -178,18 +207,25 @@ class Coverage:
                 del self._marks[place]
 
     def _changes(self, state: State, updates: BlockUpdates) -> Iterator[tuple[Fact, bytes]]:
-        """Every fact that the block changes, with what it was: marked ones were never to be believed."""
-        for (namespace, collection), keys in updates.by_space.items():
-            if collection or namespace not in self.watched:
+        """Every fact that the block changes, with what it was: marked ones were never to be believed.
+
+        A write may leave the state as it was (Fabric drops some) and still bring a mark, or take one away.
+        """
+        touched = {
+            Fact(namespace, key, metadata): None
+            for (namespace, collection), keys in updates.by_space.items()
+            if not collection and namespace in self.watched
+            for key in keys
+            for metadata in (False, True)
+        }
+        for fact in {**touched, **self._pending.marks}:
+            if fact.namespace not in self.watched:
                 continue
-            for key, update in keys.items():
-                before, after = state.get((namespace, ""), key), update.entry
-                for metadata in (False, True):
-                    fact = Fact(namespace, key, metadata)
-                    was, now = presence(before, metadata=metadata), presence(after, metadata=metadata)
-                    marked = self.mark(fact) is not None
-                    if was != now or marked or self._pending.marks.get(fact) is not None:
-                        yield fact, UNCOVERED if marked else was
+            space, marked = (fact.namespace, ""), self.mark(fact) is not None
+            was = presence(state.get(space, fact.key), metadata=fact.metadata)
+            now = presence(updates.current(space, fact.key, state), metadata=fact.metadata)
+            if was != now or marked or self._pending.marks.get(fact) is not None:
+                yield fact, UNCOVERED if marked else was
 
 
 def presence(entry: Entry | None, *, metadata: bool) -> bytes:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from cloister.errors import MalformedInput, Refused
 from cloister.fabric.block import parse_block
@@ -66,14 +67,14 @@ from cloister.wire.ledger_messages import (
 )
 
 from .answers import Answers, BlockHashes
-from .blocks import prepare_blocks
+from .blocks import PreparedBlock, prepare_blocks
 from .channel_time import ChannelTime
-from .checkpoint import dump, load, new_answers
+from .checkpoint import CheckpointScope, dump, load, new_answers
 from .confidential import KeySets
 from .coverage import Coverage
 from .errors import LedgerHalted
 from .identities import SignatureChecker
-from .judge import KEPT_NAMESPACES, start
+from .judge import KEPT_NAMESPACES, JudgedBlock, start
 from .sealing import PartOpener, seal_parts
 from .signing_roles import other_signers
 from .state import State
@@ -81,6 +82,8 @@ from .transaction_ids import TransactionIds
 
 MAX_SESSIONS = 256
 """Sessions that stand, and that are being made; the oldest goes first."""
+MAX_SUSPECTS = 10_000
+"""Lines of one list: a rogue chaincode may write any number of keys, and a reply has its bounds."""
 _INSTANCE_ID_BYTES, _SALT_BYTES, _SEED_BYTES = 16, 32, 32
 _GROUP_BLOCKS = 8
 """Blocks whose signatures are checked at once while catching up."""
@@ -173,15 +176,19 @@ class LedgerEnclave:
     # --- life -------------------------------------------------------------------------------------------------------
 
     def _start(self, message: StartLedger) -> None:
-        if self._member is not None:
-            raise Refused("start refused: started already", reason="state")
+        with self._following:  # two starts at once could change the channel under a session
+            if self._member is not None:
+                raise Refused("start refused: started already", reason="state")
+            self._start_alone(message)
+
+    def _start_alone(self, message: StartLedger) -> None:
         policy = parse_policy(message.policy)
         genesis_hash = parse_block(message.genesis).header_hash
         time = ChannelTime()
         try:
             judge, verdict = start(
                 message.genesis,
-                state=State(KEPT_NAMESPACES | {message.registry}),
+                state=State(KEPT_NAMESPACES),
                 transaction_ids=TransactionIds(self._random(_SALT_BYTES)),
                 commit_hashes=False,
             )
@@ -219,16 +226,20 @@ class LedgerEnclave:
 
     def _restore(self, message: RestoreLedger) -> None:
         """Go on from a sealed checkpoint of the channel that was started; only before any block was followed."""
-        member, answers = self._started()
-        if answers.judge.height != 1:
-            raise Refused("restore refused: blocks have been followed already", reason="state")
+        with self._following:
+            member, answers = self._started()
+            if answers.judge.height != 1:
+                raise Refused("restore refused: blocks have been followed already", reason="state")
+            self._restore_alone(message, member)
+
+    def _restore_alone(self, message: RestoreLedger, member: _Member) -> None:
         if self._opener is None:
             self._opener, self._records = PartOpener(self._platform.sealing_secret()), []
         try:
             self._records += self._opener.records(message.part, last=bool(message.last))
             if not self._opener.done:
                 return
-            restored = load(self._records, member.attested.genesis_hash, member.attested.registry)
+            restored = load(self._records, _scope(member))
         except (Refused, MalformedInput):
             self._opener, self._records = None, []
             raise
@@ -240,7 +251,7 @@ class LedgerEnclave:
     def _seal(self) -> Iterator[LedgerReply]:
         with self._following:  # nothing changes meanwhile; questions go on
             member, answers = self._started()
-            records = dump(answers, member.attested.genesis_hash, member.attested.registry)
+            records = dump(answers, _scope(member))
             secret = self._platform.sealing_secret()
             for part, last in seal_parts(records, secret=secret, random_bytes=self._random):
                 yield SealedPart(part, int(last))
@@ -261,7 +272,7 @@ class LedgerEnclave:
                 block_hash=judge.last_hash if judge is not None else b"",
                 keys=judge.state.count() if judge is not None else 0,
                 transactions=len(judge.transaction_ids) if judge is not None else 0,
-                suspects=sum(1 for _ in answers.coverage.suspects()) if answers is not None else 0,
+                suspects=answers.coverage.count_suspects() if answers is not None else 0,
                 reason=halted.reason if halted is not None else "",
                 message=halted.message if halted is not None else "",
                 warning=f"blocks may also be signed by: {', '.join(others)}" if others else "",
@@ -274,18 +285,32 @@ class LedgerEnclave:
             _, answers = self._started()
             try:
                 for first in range(0, len(message.blocks), _GROUP_BLOCKS):
-                    group = message.blocks[first : first + _GROUP_BLOCKS]
-                    for prepared in prepare_blocks(group, self._checker):
-                        judged = answers.judge.judge(prepared)
-                        with self._lock:
-                            answers.judge.commit(judged)
-                            answers.hashes.add(judged.verdict.header_hash)
+                    for prepared in self._prepared(message.blocks[first : first + _GROUP_BLOCKS]):
+                        self._commit(answers, answers.judge.judge(prepared))
             except LedgerHalted as halted:
                 with self._lock:
                     self._halted = _placed(halted, answers.judge.height)
                     self._sessions.clear()
                 raise
             return Followed(answers.judge.height, answers.judge.last_hash)
+
+    def _prepared(self, group: Sequence[bytes]) -> Iterator[PreparedBlock]:
+        """Signatures of all blocks are checked at once. If one does not decode, those before it still count."""
+        try:
+            prepared = prepare_blocks(group, self._checker)
+        except LedgerHalted:
+            for encoded in group:
+                yield from prepare_blocks([encoded], self._checker)
+        else:
+            yield from prepared
+
+    def _commit(self, answers: Answers, judged: JudgedBlock) -> None:
+        """All of it or, after a fault of ours in the middle, never an answer again."""
+        with self._lock:
+            self._halted = LedgerHalted("a block was not written whole", reason="internal")
+            answers.judge.commit(judged)
+            answers.hashes.add(judged.verdict.header_hash)
+            self._halted = None
 
     def _find(self, message: FindTransaction) -> TransactionFound:
         with self._lock:
@@ -309,16 +334,16 @@ class LedgerEnclave:
                     },
                     sort_keys=True,
                 )
-                for fact, mark in answers.coverage.suspects()
+                for fact, mark in islice(answers.coverage.suspects(), MAX_SUSPECTS)
             ]
         return Suspects(tuple(lines))
 
     # --- sessions ---------------------------------------------------------------------------------------------------
 
     def _hello(self, message: SessionHello) -> SessionWelcome:
-        member, answers = self._started()
         evidence, endorsements = hello_evidence(message.hello)
         with self._lock:
+            member, answers = self._started()
             attested = self._appraise(evidence, endorsements, member, answers)
         party = Party(
             evidence=member.evidence.encode(),
@@ -392,6 +417,11 @@ class LedgerEnclave:
         if self._member is None or self._answers is None:
             raise Refused("refused: the ledger enclave is not started", reason="not-started")
         return self._member, self._answers
+
+
+def _scope(member: _Member) -> CheckpointScope:
+    attested = member.attested
+    return CheckpointScope(attested.genesis_hash, attested.registry, attested.policy_id)
 
 
 def _placed(halted: LedgerHalted, number: int) -> LedgerHalted:

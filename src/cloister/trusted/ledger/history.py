@@ -64,9 +64,9 @@ class History:
         return tuple(self._changes.get(fact, ()))
 
     def changed_keys(self, namespace: str, start: bytes, end: bytes) -> list[bytes]:
-        """Keys in [start, end) whose values have changed, sorted."""
+        """Keys in [start, end) whose values have changed, sorted; an empty end: all from `start` on."""
         keys = self._keys.get(namespace)
-        return list(keys.irange(start, end, (True, False))) if keys is not None else []
+        return list(keys.irange(start, end or None, (True, False))) if keys is not None else []
 
     def segments(self, fact: Fact, current: bytes) -> tuple[tuple[int, bytes], ...]:
         """(from height, what was there), newest first."""

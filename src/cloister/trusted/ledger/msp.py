@@ -23,6 +23,9 @@ from .certificates import Certificate, find_chains, load_pem_certificate, signat
 from .errors import IdentityInvalid, LedgerHalted
 
 FABRIC_MSP = 0
+MAX_REMEMBERED = 10_000
+"""Identities and verdicts that one configuration remembers: anybody may ask about any number."""
+MAX_REMEMBERED_BYTES = 16 * 1024
 Roles = msp_principal_pb2.MSPRole
 _NODE_OUS = {
     Roles.CLIENT: "client_ou_identifier",
@@ -88,6 +91,8 @@ class Msp:
         verdict = self._verdicts.get(der)
         if verdict is None:
             verdict = self._judge(identity.certificate)
+            if len(self._verdicts) >= MAX_REMEMBERED:
+                self._verdicts.clear()
             self._verdicts[der] = verdict
         if verdict:
             raise IdentityInvalid(verdict)
@@ -215,7 +220,11 @@ class MspManager:
         try:
             identity = self._identities[serialized]
         except KeyError:
-            identity = self._identities[serialized] = self._deserialize(serialized)
+            identity = self._deserialize(serialized)
+            if len(self._identities) >= MAX_REMEMBERED:
+                self._identities.clear()
+            if len(serialized) <= MAX_REMEMBERED_BYTES:
+                self._identities[serialized] = identity
         if identity is None:
             raise IdentityInvalid("identity cannot be deserialised")
         return identity

@@ -1,7 +1,7 @@
 """The state of a channel as the judge keeps it: versions and hashes, not values.
 
 Per namespace and collection, a key (public: UTF-8 bytes of its name; hashed: its hash) maps to its value's SHA-256, its
-version and its metadata. Values are kept only where the judge itself needs them: lifecycle, registry. The block's
+version and its metadata. Values are kept only where the judge itself needs them: lifecycle. The block's
 transactions read the state before the block; it is written once a whole block has been judged.
 """
 

@@ -1,7 +1,8 @@
 """Every transaction id of the channel and where it stands.
 
 Fabric's block index holds every transaction of every block, invalid ones and configurations too, under its id, and the
-first one of an id wins (Fabric 2.5.9 common/ledger/blkstorage/blockindex.go). The whole history must be kept, so an id
+first one of an id wins (Fabric 2.5.9 common/ledger/blkstorage/blockindex.go); but for a valid one after a failed one in
+one block: anybody could file a failing transaction under somebody else's id. The whole history must be kept, so an id
 is kept as a keyed hash of 16 bytes and a position as one number: some 150 bytes per transaction.
 """
 
@@ -13,6 +14,7 @@ from typing import NamedTuple
 _KEY_BYTES, _POSITION_BYTES = 16, 16
 _RECORD_BYTES = _KEY_BYTES + _POSITION_BYTES
 _CODE_BITS, _INDEX_BITS = 8, 32
+_VALID = 0
 
 
 class Position(NamedTuple):
@@ -43,8 +45,14 @@ class TransactionIds:
         return _unpack(packed) if packed is not None else None
 
     def add(self, transaction_id: str, position: Position) -> None:
-        """Note a transaction; an id that is known already keeps its first position."""
-        self._positions.setdefault(self._key(transaction_id), _pack(position))
+        """Note a transaction; an id that is known already keeps its first position, or its valid one of that block."""
+        key = self._key(transaction_id)
+        packed = self._positions.get(key)
+        if packed is not None:
+            first = _unpack(packed)
+            if first.block != position.block or first.code == _VALID or position.code != _VALID:
+                return
+        self._positions[key] = _pack(position)
 
     def records(self) -> bytes:
         """Everything, for a checkpoint: 32 bytes a transaction."""

@@ -16,6 +16,7 @@ from cloister.wire.framing import decode_frame, decode_text, decode_u64, encode_
 
 _TAG = b"cloister/key-set-descriptor/1"
 _TAG_SIGNED = b"cloister/key-set-descriptor-signed/1"
+_TAG_SUCCESSION = b"cloister/key-set-succession/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,31 @@ class KeySetDescriptor:
         )
 
 
-def sign_descriptor(descriptor: KeySetDescriptor, signing_key: Ed25519PrivateKey) -> bytes:
-    """The signed descriptor, canonical bytes."""
+def sign_descriptor(
+    descriptor: KeySetDescriptor, signing_key: Ed25519PrivateKey, *, previous: Ed25519PrivateKey | None = None
+) -> bytes:
+    """The signed descriptor, canonical bytes. `previous`: the result key of the chaincode's key set before this one."""
     body = descriptor.encode()
-    return encode_frame(_TAG_SIGNED, (body, signing_key.sign(body)))
+    succession = previous.sign(encode_frame(_TAG_SUCCESSION, (body,))) if previous is not None else b""
+    return encode_frame(_TAG_SIGNED, (body, signing_key.sign(body), succession))
+
+
+def succeeds(signed: bytes, result_key: bytes) -> bool:
+    """Whether the holder of an earlier key set (its Ed25519 result key, 32 bytes) signed this one as its successor.
+
+    Raises: MalformedInput.
+    """
+    body, _signature, succession = decode_frame(_TAG_SIGNED, signed, count=3)
+    try:
+        Ed25519PublicKey.from_public_bytes(result_key).verify(succession, encode_frame(_TAG_SUCCESSION, (body,)))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def parse_descriptor(signed: bytes) -> KeySetDescriptor:
     """What a signed descriptor says, unverified: to find out whose evidence to appraise. Raises: MalformedInput."""
-    body, _signature = decode_frame(_TAG_SIGNED, signed, count=2)
+    body, _signature, _succession = decode_frame(_TAG_SIGNED, signed, count=3)
     fields = decode_frame(_TAG, body, count=9)
     return KeySetDescriptor(
         genesis_hash=require_length(fields[0], (HASH_BYTES,), "genesis hash"),
@@ -79,7 +96,7 @@ def verify_descriptor(signed: bytes, *, signing_key: bytes, maker: bytes) -> Key
 
     Raises: Refused(reason="descriptor"); MalformedInput.
     """
-    body, signature = decode_frame(_TAG_SIGNED, signed, count=2)
+    body, signature, _succession = decode_frame(_TAG_SIGNED, signed, count=3)
     try:
         Ed25519PublicKey.from_public_bytes(signing_key).verify(signature, body)
     except (InvalidSignature, ValueError) as error:
