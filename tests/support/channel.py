@@ -23,6 +23,7 @@ from fabric_protos.peer import chaincode_event_pb2, proposal_pb2
 
 from cloister.fabric.block import parse_block
 from cloister.fabric.proposal import compute_transaction_id
+from cloister.lifecycle import parse_policy_expression
 from cloister.testing.blocks import make_block
 from cloister.testing.configs import organization
 from cloister.testing.definitions import LIFECYCLE, ForgedDefinition
@@ -57,6 +58,8 @@ MEASUREMENT, NEXT_MEASUREMENT = bytes([0xA1]) * 32, bytes([0xA2]) * 32
 REQUEST = b"sealed request"
 MAKER = Ed25519PrivateKey.from_private_bytes(bytes([5]) * 32)
 """Signs descriptors: the ledger enclave appraises no maker."""
+PARAMETER = parse_policy_expression("OR('Org1MSP.peer','Org2MSP.peer')")
+"""An endorsement parameter that every forged transaction satisfies."""
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 _RULES = policies_pb2.ImplicitMetaPolicy
 
@@ -185,7 +188,8 @@ class KeyHolder:
     @property
     def signed(self) -> bytes:
         """The signed descriptor."""
-        return sign_descriptor(self.descriptor, MAKER)
+        previous = self.ring.previous
+        return sign_descriptor(self.descriptor, MAKER, previous=previous.result_key if previous is not None else None)
 
     def draft(self, effects: Effects, **more: Any) -> Draft:
         """A covered transaction, if its reads hold; its parts can be bent further."""

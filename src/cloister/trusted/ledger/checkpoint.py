@@ -44,7 +44,7 @@ def new_answers(judge: Judge, coverage: Coverage, time: ChannelTime, hashes: Blo
 
 @dataclass(frozen=True, slots=True)
 class CheckpointScope:
-    """Whom a checkpoint serves. Hashes are 32 bytes. The policy too: a laxer one lets in blocks that this one forbids."""
+    """Whom a checkpoint serves. Hashes are 32 bytes. The policy too: a laxer one lets in what this one forbids."""
 
     genesis_hash: bytes
     registry: str
