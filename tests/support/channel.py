@@ -6,6 +6,7 @@ under a real key set, endorsed by both organisations' peers, without any of the 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from cloister.fabric.block import parse_block
 from cloister.fabric.proposal import compute_transaction_id
 from cloister.lifecycle import parse_policy_expression
 from cloister.testing.blocks import make_block
-from cloister.testing.configs import organization
+from cloister.testing.configs import Change, config_envelope, organization, update_envelope
 from cloister.testing.definitions import LIFECYCLE, ForgedDefinition
 from cloister.testing.forge import Draft, rwset
 from cloister.testing.signers import Authority, Signer, Wanted
@@ -94,6 +95,7 @@ class Channel:
         self.clients = [item.issue(Wanted("user", ("client",))) for item in self.authorities]
         self.admins = [item.issue(Wanted("admin", ("admin",))) for item in self.authorities]
         self.orderer = self.ordering_authority.issue(Wanted("orderer", ("orderer",)))
+        self.orderer_admin = self.ordering_authority.issue(Wanted("admin", ("admin",)))
         self.last_config = 0
         self.blocks = [make_block(0, b"", [_genesis_envelope(self, capability)], [])]
 
@@ -142,6 +144,18 @@ class Channel:
         """The registry's transaction with a key set's signed descriptor, or with something in its place."""
         key = key_set_key(keys.descriptor.chaincode, sequence or keys.descriptor.sequence)
         return self.put((key, keys.signed if value is None else value or None), chaincode=REGISTRY)
+
+    def reconfigure(self, path: Sequence[str], change: Change, signers: Sequence[Signer] | None = None) -> bytes:
+        """A block with a new configuration, by default signed by all administrators."""
+        by = [*self.admins, self.orderer_admin] if signers is None else signers
+        update = update_envelope(self.name, self.config, path, change, by)
+        return self.add(config_envelope(self.name, self.config, update, path, change, self.orderer), is_config=True)
+
+    def fork(self) -> Channel:
+        """The same channel so far, with a future of its own."""
+        other = copy.copy(self)
+        other.blocks = list(self.blocks)
+        return other
 
     def prepare(self) -> KeyHolder:
         """The chain gets plain and confidential definitions and the first key set; the height is 3 afterwards."""
