@@ -125,13 +125,14 @@ class ChaincodeParty:
         measurement: bytes = MEASUREMENT,
         seed: bytes = SEED,
         policy: AppraisalPolicy | None = None,
+        name: str | None = None,
         **changes: Any,
     ) -> ChaincodeParty:
         """Of the channel's chaincode, but for what is changed."""
         keys = IdentityKeys(os.urandom(32))
         attested = AttestedData(
             role=ROLE_CHAINCODE,
-            channel=channel.name,
+            channel=name or channel.name,
             genesis_hash=channel.genesis_hash,
             chaincode=CHAINCODE,
             sequence=1,
