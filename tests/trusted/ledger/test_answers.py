@@ -291,7 +291,7 @@ def agree(answers: Answers, model: Model) -> None:
                 assert at(found, told) == model.rows(told, *bounds), (told, bounds)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chain=CHAINS, restart=st.integers(0, 8), window=st.sampled_from([1, 3, 256]))
 def test_segments_equal_those_of_a_model_that_keeps_everything(
     prepared: tuple[Channel, KeyHolder],
@@ -504,7 +504,7 @@ def test_plain_and_unknown_chaincodes_have_no_answers(channel: Channel, keys: Ke
         st.builds(AskAdministrators, st.lists(st.binary(max_size=40), max_size=3).map(tuple)),
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_question_has_an_answer_with_a_head(prepared: tuple[Channel, KeyHolder], question: Question) -> None:
     answers = _kept(prepared)
     answer = answers.answer(CHAINCODE, question)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.errors import MalformedInput, Refused
@@ -169,6 +169,7 @@ def test_metadata_with_many_entries_comes_back(channel: Channel, scope: Checkpoi
     assert facts(load(dump(answers, scope), scope)) == facts(answers)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_damaged_records_never_raise_anything_else(
     answers: Answers, scope: CheckpointScope, data: st.DataObject
@@ -258,6 +259,7 @@ def test_sealed_parts_of_another_platform_do_not_open(parts: Parts) -> None:
         opened(parts, bytes(32))
 
 
+@settings(deadline=None)
 @given(position=st.integers(0, 3), bit=st.integers(0, 8 * 60))
 def test_a_flipped_bit_is_refused(position: int, bit: int) -> None:
     sealed: Parts = list(seal_parts([b"record"] * 3, secret=SECRET, random_bytes=os.urandom))

@@ -659,7 +659,7 @@ def replies_to(enclave: LedgerEnclave, message: Any) -> list[LedgerReply]:
     return replies
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(messages=st.lists(MESSAGES, max_size=6))
 def test_e1_any_message_has_a_reply(prepared: tuple[Channel, KeyHolder], messages: list[Any]) -> None:
     for enclave in (new_enclave(), started(prepared[0])):
@@ -667,7 +667,7 @@ def test_e1_any_message_has_a_reply(prepared: tuple[Channel, KeyHolder], message
             replies_to(enclave, message)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_e1_damaged_messages_have_a_reply(prepared: tuple[Channel, KeyHolder], data: st.DataObject) -> None:
     channel = prepared[0]
