@@ -252,6 +252,7 @@ class KeyHolder:
             request_hash=hashlib.sha256(REQUEST).digest(),
             reveal=REVEAL_AT_ENDORSEMENT,
             reads_digest=reads_digest(effects.points, effects.ranges),
+            read_list_hash=hashlib.sha256(effects.reads().encode()).digest(),
             writes_digest=writes_digest(Write(key, value) for key, value in effects.writes),
             metadata_digest=metadata_digest(MetadataWrite(key, value or b"") for key, value in effects.parameters),
             event_hash=event_hash(*effects.event) if effects.event is not None else NO_EVENT,

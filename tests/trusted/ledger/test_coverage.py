@@ -17,6 +17,7 @@ from cloister.trusted.ledger.codes import Code
 from cloister.trusted.ledger.confidential import KeySets, key_set_key
 from cloister.trusted.ledger.coverage import BEFORE, Coverage
 from cloister.trusted.ledger.history import Fact
+from cloister.trusted.ledger.statements import Position
 from cloister.trusted.protocol.key_set import sign_descriptor
 from cloister.trusted.protocol.outcome import SealedOutcome, decode_sealed_outcome
 from cloister.trusted.protocol.reads import PointRead, RangeRead, ReadList, rows_digest
@@ -291,6 +292,7 @@ def test_private_data_beside_signed_writes_is_not_covered(channel: Channel, keys
         {"creator_hash": bytes(32)},
         {"request_hash": bytes(32)},
         {"reads_digest": bytes(32)},
+        {"read_list_hash": bytes(32)},
         {"checkpoint": NO_CHECKPOINT},
     ],
     ids=lambda change: next(iter(change)),
@@ -402,6 +404,27 @@ def test_p1_an_absent_key_that_is_there_now_covers_nothing(channel: Channel, key
     channel.add(*once)
     answers = judged(channel)
     assert [is_covered(answers, item) for item in once] == [True, False]
+
+
+def test_e5_a_list_of_reads_that_the_enclave_did_not_make_is_not_evaluated(
+    channel: Channel, keys: KeyHolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few kilobytes of open ranges over a big state would stop every ledger enclave for hours."""
+    asked: list[str] = []
+    rows = Position.rows
+
+    def counted(position: Position, namespace: str, start: str, end: str) -> bytes:
+        asked.append(start)
+        return rows(position, namespace, start, end)
+
+    monkeypatch.setattr(Position, "rows", counted)
+    empty = [RangeRead("x", "y", rows_digest(()))]
+    bomb = keys.draft(Effects(ranges=empty, read_list=ReadList((), (), (("", ""),) * 1000)))
+    honest = keys.draft(Effects(ranges=empty))
+    channel.add(bomb, honest)
+    answers = judged(channel)
+    assert [is_covered(answers, item) for item in (bomb, honest)] == [False, True]
+    assert asked == ["x"]
 
 
 # --- definitions and key sets -----------------------------------------------------------------------------------------

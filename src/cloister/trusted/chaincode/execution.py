@@ -167,6 +167,7 @@ async def _seal(
         selector=selector,
         content=Outcome(response.status, response.message, response.payload).encode(),
     )
+    read_list = reads.read_list().encode()
     statement = ResultStatement(
         genesis_hash=place.genesis_hash,
         channel=place.channel,
@@ -180,13 +181,13 @@ async def _seal(
         request_hash=hashlib.sha256(admitted.sealed_request).digest(),
         reveal=mode.reveal,
         reads_digest=digest,
+        read_list_hash=hashlib.sha256(read_list).digest(),
         writes_digest=writes_digest(writes),
         metadata_digest=metadata_digest(parameters),
         event_hash=event_hash(*ledger.event) if ledger.event else NO_EVENT,
         response_hash=hashlib.sha256(ciphertext).digest(),
         checkpoint=await reads.checkpoint() if mode.is_query else None,
     )
-    read_list = reads.read_list().encode()
     payload = SealedOutcome(statement.encode(), statement.sign(key_set.result_key), ciphertext, read_list)
     event_name, event_payload = ledger.event or ("", b"")
     return Result(

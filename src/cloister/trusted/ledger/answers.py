@@ -140,15 +140,17 @@ class Answers:
     def _range(self, head: bytes, chaincode: str, question: AskRange) -> SegmentsAnswer:
         start, end = question.start.encode(), question.end.encode()
         mark = self.coverage.first_mark(chaincode, start, end)
-        rows = dict(self.judge.state.range((chaincode, ""), start, end, inclusive=False))
-        digest = rows_digest((key, entry.value_hash) for key, entry in rows.items())
+        rows = [
+            (key, item.value_hash) for key, item in self.judge.state.range((chaincode, ""), start, end, inclusive=False)
+        ]
+        digest = rows_digest(rows)
         changed = self.coverage.history.changed_keys(chaincode, start, end)
-        current = {key: entry.value_hash for key, entry in rows.items()}
         heights = self._heights(chaincode, changed)
         if mark is not None and self._marked_throughout(chaincode, start, end, changed):
             heights = heights[-1:]
         segments = [(heights[0], UNCOVERED if mark is not None else digest)]
         if question.past:
+            current = dict(rows)
             states = min(MAX_PAST_STATES, 1 + MAX_PAST_ROWS // (len(rows) + len(changed) + 1))
             for height, until in zip(heights[1 : states + 1], heights, strict=False):
                 segments.append((height, self._rows_at(chaincode, current, changed, until - 1)))

@@ -3,9 +3,9 @@
 A valid transaction of confidential chaincode P is covered iff, in this order: 1 its headers agree and its action is
 P's · 2 the payload carries a statement that the first key set of the definition current at its position signed · 3 for
 exactly this channel, definition, transaction, proposal, creator and request · 4 its writes, endorsement parameters,
-event and response are the signed ones · 5 the signed reads hold on the ledger enclave's own state just before its
-position. Without 5 colluders could strip or refresh the reads whose versions are checked, and commit a stale, signed
-double spend.
+event, response and list of reads are the signed ones · 5 these reads hold on the ledger enclave's own state just before
+its position. Without 5 colluders could strip or refresh the reads whose versions are checked, and commit a stale,
+signed double spend.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ def _effects_match(
     statement: ResultStatement, sealed: SealedOutcome, part: NamespaceSet | None, transaction: Transaction
 ) -> bool:
     if statement.response_hash != hashlib.sha256(sealed.ciphertext).digest():
+        return False
+    if statement.read_list_hash != hashlib.sha256(sealed.reads).digest():
         return False
     if statement.event_hash != _event_hash(transaction.action.events):
         return False

@@ -38,7 +38,7 @@ def decode_outcome(encoded: bytes) -> Outcome:
 class SealedOutcome:
     """The response payload of a confidential transaction. `signature` is 64 bytes over `statement`.
 
-    `reads` is an encoded `ReadList` (reads.py); nothing signs it, the statement's reads digest shows that it is right.
+    `reads` is an encoded `ReadList` (reads.py), whose hash stands in the statement.
     """
 
     statement: bytes

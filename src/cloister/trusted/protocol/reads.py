@@ -4,7 +4,7 @@ Trust level: trusted, pure; clients recompute the writes digest from the endorse
 both digests, the reads from its own state. Reads are semantic: key → value hash or absent, range bounds → rows. The
 peer's own read set is not signed: it adds versions, `_lifecycle` reads, a prefetched 101st key and Merkle summaries
 (Fabric 2.5.9 core/chaincode/query_response_generator.go), and colluding endorsers may strip it. So *what* was read
-travels beside the statement, as a `ReadList`; that it is the right list shows in the digest.
+travels beside the statement, as a `ReadList` whose hash it names; that all of it holds shows in the digest.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ NO_EVENT = bytes(32)
 REVEAL_AT_ENDORSEMENT = "at-endorsement"
 REVEAL_ON_COMMIT = "on-commit"
 REVEAL_MODES = (REVEAL_AT_ENDORSEMENT, REVEAL_ON_COMMIT)
-_COMMON_FIELDS = 17
+_COMMON_FIELDS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,11 @@ NO_CHECKPOINT = Checkpoint(0, b"")
 
 @dataclass(frozen=True, slots=True)
 class ResultStatement:
-    """All hashes, digests and ids are 32 bytes; `transaction_id` is 64 hex characters. A query has a checkpoint."""
+    """All hashes, digests and ids are 32 bytes; `transaction_id` is 64 hex characters. A query has a checkpoint.
+
+    `read_list_hash` is of the encoded ReadList beside the statement: the ledger enclave evaluates no list of reads that
+    the enclave did not make itself, for that can take as long as a forger likes.
+    """
 
     genesis_hash: bytes
     channel: str
@@ -53,6 +57,7 @@ class ResultStatement:
     request_hash: bytes
     reveal: str
     reads_digest: bytes
+    read_list_hash: bytes
     writes_digest: bytes
     metadata_digest: bytes
     event_hash: bytes
@@ -79,6 +84,7 @@ class ResultStatement:
             self.request_hash,
             self.reveal.encode(),
             self.reads_digest,
+            self.read_list_hash,
             self.writes_digest,
             self.metadata_digest,
             self.event_hash,
@@ -99,10 +105,10 @@ def decode_statement(encoded: bytes) -> ResultStatement:
     """Inverse of `ResultStatement.encode`. Raises: MalformedInput for any other bytes."""
     is_query = encoded[4 : 4 + len(_TAG_QUERY)] == _TAG_QUERY
     fields = decode_frame(_TAG_QUERY if is_query else _TAG_TRANSACTION, encoded, count=_COMMON_FIELDS)
-    hashes = {index: require_length(fields[index], (32,), "statement") for index in (0, 4, 5, 7, 8, 9, *range(11, 16))}
-    checkpoint = _decode_checkpoint(fields[16]) if is_query else None
+    hashes = {index: require_length(fields[index], (32,), "statement") for index in (0, 4, 5, 7, 8, 9, *range(11, 17))}
+    checkpoint = _decode_checkpoint(fields[17]) if is_query else None
     if not is_query:
-        require_length(fields[16], (0,), "statement")
+        require_length(fields[17], (0,), "statement")
     reveal = decode_text(fields[10], "reveal mode")
     if reveal not in REVEAL_MODES:
         raise MalformedInput("statement: unknown reveal mode", field="statement")
@@ -119,10 +125,11 @@ def decode_statement(encoded: bytes) -> ResultStatement:
         request_hash=hashes[9],
         reveal=reveal,
         reads_digest=hashes[11],
-        writes_digest=hashes[12],
-        metadata_digest=hashes[13],
-        event_hash=hashes[14],
-        response_hash=hashes[15],
+        read_list_hash=hashes[12],
+        writes_digest=hashes[13],
+        metadata_digest=hashes[14],
+        event_hash=hashes[15],
+        response_hash=hashes[16],
         checkpoint=checkpoint,
     )
 
