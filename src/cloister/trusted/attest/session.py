@@ -36,7 +36,7 @@ _TAG_SEALED = b"cloister/session/sealed/1"
 _SECRET_BYTES = 32
 SESSION_ID_BYTES = 16
 MAX_PENDING = 100_000
-"""Questions of one session without an answer; more is a host that loses answers."""
+"""Questions of one session without an answer; the oldest is given up for one more, as calls end without theirs."""
 
 RandomBytes = Callable[[int], bytes]
 
@@ -125,14 +125,14 @@ class Asker:
         self._ask = AESGCM(ask_key)
         self._answer = AESGCM(answer_key)
         self._next = 0
-        self._pending: set[int] = set()
+        self._pending: dict[int, None] = {}
 
     def seal(self, question: bytes) -> tuple[int, bytes]:
-        """(the question's number, the sealed question). Raises: Refused(reason="session") on too many unanswered."""
+        """(the question's number, the sealed question)."""
         if len(self._pending) >= MAX_PENDING:
-            raise Refused("session refused: too many questions without an answer", reason="session")
+            self._pending.pop(next(iter(self._pending)))
         number, self._next = self._next, self._next + 1
-        self._pending.add(number)
+        self._pending[number] = None
         sealed = self._ask.encrypt(_nonce(number), question, self.session_id)
         return number, encode_frame(_TAG_SEALED, (self.session_id, u64(number), sealed))
 
@@ -140,7 +140,7 @@ class Asker:
         """The answer to one question, once. Raises: Refused(reason="session"); MalformedInput."""
         if number not in self._pending:
             raise Refused("session refused: nothing was asked", reason="session")
-        self._pending.discard(number)
+        self.forget(number)
         session_id, encoded_number, ciphertext = decode_frame(_TAG_SEALED, sealed, count=3)
         if session_id != self.session_id or decode_u64(encoded_number, "number") != number:
             raise Refused("session refused: an answer to something else", reason="session")
@@ -148,7 +148,7 @@ class Asker:
 
     def forget(self, number: int) -> None:
         """No answer will be taken any more."""
-        self._pending.discard(number)
+        self._pending.pop(number, None)
 
 
 class Answerer:

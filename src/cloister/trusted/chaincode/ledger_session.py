@@ -44,7 +44,8 @@ class LedgerSession:
         self._definition = definition
         self._floor = floor
         self.highest = floor
-        """The highest checkpoint seen, over all sessions: the chain never goes back."""
+        """The highest checkpoint seen, over all sessions: the chain never goes back. It rises only once this chain is
+        known to go on from the floor: else a fork, refused once, would be the floor of the next session."""
         self._callers: dict[bytes, int] = {}
         self._checkpoints: set[tuple[int, bytes]] = set()
 
@@ -114,12 +115,13 @@ class LedgerSession:
         floor = self._floor
         if not floor.height:
             return
-        _, answer = await self.ask(AskBlock(floor.height - 1), BlockAnswer, any_definition=True)
+        head, answer = await self.ask(AskBlock(floor.height - 1), BlockAnswer, any_definition=True)
         if not answer.block_hash:
             raise ExecutionAborted("ledger-behind")
         if answer.block_hash != floor.block_hash:
             raise ExecutionAborted("fork")
         self._floor = NO_CHECKPOINT
+        self._note(head)
 
     def admitted_under(self, creator: bytes) -> int:
         """The configuration block under which a creator was admitted last, -1 if none."""
@@ -129,7 +131,7 @@ class LedgerSession:
         """The chain goes on, and one height has one hash."""
         if head.height == self.highest.height and head.block_hash != self.highest.block_hash:
             raise ExecutionAborted("fork")
-        if head.height > self.highest.height:
+        if head.height > self.highest.height and not self._floor.height:
             self.highest = Checkpoint(head.height, head.block_hash)
             self._remember(head.height, head.block_hash)
 
