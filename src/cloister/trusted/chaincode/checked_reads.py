@@ -86,6 +86,11 @@ class _Noted:
     question: Question
     wanted: bytes
 
+    @property
+    def is_sealed_value(self) -> bool:
+        """One value of a key: its ciphertext names the one transaction that wrote it."""
+        return isinstance(self.question, AskKey) and self.wanted != ABSENT
+
 
 class CheckedReads:
     """Reads against a ledger enclave. `minimum`: the caller's last checkpoint."""
@@ -125,9 +130,7 @@ class CheckedReads:
         past = AskRange(first, end, 1)
         if not intervals_of(segments.segments, digest, head.height):
             head, segments = await self._session.ask(past, SegmentsAnswer)
-        await self._hold(
-            _Noted(past, digest), head, segments, lambda: self._classify_rows(answer.rows, _floor(segments))
-        )
+        await self._hold(_Noted(past, digest), head, segments, lambda: self._classify_rows(answer.rows))
         read = RangeRead(first, end, digest)
         if read not in self._ranges:
             self._ranges.append(read)
@@ -181,15 +184,13 @@ class CheckedReads:
     async def _page(self, first: str, end: str, limit: int, bookmark: str) -> RowsAnswer:
         """A page is the whole of the range up to where it ends: its bookmark, or the end."""
         answer = await ask(GetRange(first, end, limit, bookmark, b""), RowsAnswer)
-        full = len(answer.rows) >= limit and answer.bookmark
-        question = AskRange(first, answer.bookmark if full else end, 1)
+        following = answer.bookmark if len(answer.rows) >= limit else ""  # one behind the end would repeat rows
+        question = AskRange(first, following or end, 1)
         head, segments = await self._session.ask(question, SegmentsAnswer)
         digest = _digest(answer.rows)
-        await self._hold(
-            _Noted(question, digest), head, segments, lambda: self._classify_rows(answer.rows, _floor(segments))
-        )
+        await self._hold(_Noted(question, digest), head, segments, lambda: self._classify_rows(answer.rows))
         self._ranges.append(RangeRead(first, end, digest, limit))
-        return answer
+        return RowsAnswer(answer.rows, following, b"")
 
     async def _hold(self, noted: _Noted, head: Head, answer: SegmentsAnswer, classify: _Classifier) -> None:
         """The read was true at some height, and together with all before it. Aborts otherwise."""
@@ -207,17 +208,22 @@ class CheckedReads:
             await self._refresh()
 
     async def _refresh(self) -> None:
-        """The chain may have gone on between two answers: ask about all reads again, now."""
+        """The chain may have gone on between two answers: ask about all reads again, now.
+
+        What contradicts itself now may still be true at a height to come, for absence and ranges repeat themselves; but
+        a sealed value that is current no more never comes back.
+        """
         if len(self._noted) > _MAX_REFRESHED:
             raise ExecutionAborted("ledger-behind")
-        self._possible = self._allowed
+        self._possible, is_over = self._allowed, False
         for noted in self._noted:
             head, answer = await self._session.ask(noted.question, SegmentsAnswer)
             self._note_head(head)
             found = intervals_of(answer.segments, noted.wanted, head.height)
             self._possible = intersect(self._possible, found)
+            is_over = is_over or (noted.is_sealed_value and answer.segments[0][1] != noted.wanted)
         if not self._possible:
-            raise ExecutionAborted("integrity")
+            raise ExecutionAborted("integrity" if is_over else "ledger-behind")
 
     def _note_head(self, head: Head) -> None:
         self._heads[head.height] = head.block_hash
@@ -229,9 +235,14 @@ class CheckedReads:
             return "ledger-behind"
         return await self._classify_value(value, floor)
 
-    async def _classify_rows(self, rows: Rows, floor: int) -> str:
-        reasons = {await self._classify_value(value, floor) for _, value in rows}
-        return "integrity" if reasons == {"integrity"} else "ledger-behind"
+    async def _classify_rows(self, rows: Rows) -> str:
+        """Rows that are missing may have been deleted in a block to come."""
+        try:
+            for _, value in rows:
+                read_header(value)
+        except Refused:
+            return "integrity"
+        return "ledger-behind"
 
     async def _classify_value(self, value: bytes, floor: int) -> str:
         """The ledger enclave is behind, or the value is older than its memory, or it never was there."""
