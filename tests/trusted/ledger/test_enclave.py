@@ -452,6 +452,17 @@ def test_p9_blocks_let_in_under_a_laxer_policy_do_not_come_back_under_a_stricter
     assert expect(call(strict, NextBlocks((channel.blocks[1],))), LedgerStatus).reason == "block-signatures"
 
 
+def test_a_checkpoint_that_nobody_takes_to_its_end_does_not_stop_the_following(
+    channel: Channel, keys: KeyHolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "PART_BYTES", 1000)
+    enclave = caught_up(channel)
+    parts = enclave.handle(SealLedger())
+    assert expect(next(parts), SealedPart).last == 0
+    parts.close()
+    expect(call(enclave, NextBlocks((channel.add(keys.draft(Effects(writes=[("a", b"v")]))),))), Followed)
+
+
 def test_a_restore_after_blocks_is_refused(channel: Channel) -> None:
     enclave = caught_up(channel)
     assert refusal(restore(enclave, seal(enclave))) == "state"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -128,8 +128,8 @@ class LedgerEnclave:
         self._next_offer = 0
         self._sessions: OrderedDict[bytes, _Session] = OrderedDict()
 
-    def handle(self, message: LedgerRequest) -> Iterator[LedgerReply]:
-        """The replies to one request. Every refusal becomes a coarse `LedgerRefusal`."""
+    def handle(self, message: LedgerRequest) -> Generator[LedgerReply, None, None]:
+        """The replies to one request; close it early if need be. Every refusal becomes a coarse `LedgerRefusal`."""
         try:
             if isinstance(message, SealLedger):
                 yield from self._seal()

@@ -6,6 +6,7 @@ The process ends when standard input does: that is how it learns that the host t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -19,6 +20,8 @@ from .enclave import LedgerEnclave
 
 MAX_CONNECTIONS = 64
 LOOPBACK = "127.0.0.1"
+SEND_S = 60.0
+"""How long a host may take to read one reply, in seconds."""
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -59,9 +62,13 @@ def _serve_one(enclave: LedgerEnclave, connection: socket.socket, slots: threadi
 
 
 def _answer(enclave: LedgerEnclave, connection: socket.socket, frame: bytes) -> None:
+    """A host that does not read loses its connection: while a checkpoint is sent no block is followed."""
     call, request = decode_request(frame)
-    for reply in enclave.handle(request):
-        connection.sendall(_encoded(call, reply))
+    with contextlib.closing(enclave.handle(request)) as replies:
+        for reply in replies:
+            connection.settimeout(SEND_S)
+            connection.sendall(_encoded(call, reply))
+            connection.settimeout(None)
 
 
 def _encoded(call: int, reply: LedgerReply) -> bytes:
