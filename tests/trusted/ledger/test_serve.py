@@ -1,30 +1,31 @@
-"""E1: what hosts send over a socket costs them their connection at most; nor does one that does not read stop others."""
+"""E1: what hosts send over a socket, or do not read from it, costs them their connection at most."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
-from cloister.trusted.ledger import sealing, serve
+from cloister.trusted.ledger import serve
 from cloister.trusted.ledger.enclave import LedgerEnclave
+from cloister.trusted.ledger.identities import SignatureChecker
 from cloister.wire.framing import u32
 from cloister.wire.ledger_messages import (
-    Followed,
     GetLedgerStatus,
     LedgerReply,
     LedgerRequest,
     LedgerStatus,
-    NextBlocks,
+    SealedPart,
     SealLedger,
     decode_reply,
     encode_request,
 )
 from cloister.wire.stream import MAX_FRAME_BYTES, FrameBuffer, wrap_frame
 from support.channel import Channel
-from support.ledger_enclaves import caught_up
+from support.ledger_enclaves import caught_up, new_enclave
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,12 @@ def enclave(channel: Channel) -> LedgerEnclave:
 
 @pytest.fixture
 def port(enclave: LedgerEnclave) -> Iterator[int]:
+    with served(enclave) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def served(enclave: LedgerEnclave) -> Iterator[int]:
     listener = serve.open_listener()
     accepting = threading.Thread(target=_accept, args=(enclave, listener), daemon=True)
     accepting.start()
@@ -94,14 +101,24 @@ def test_e1_half_a_frame_waits_and_harms_nobody(port: int) -> None:
         assert isinstance(ask(other, 1, GetLedgerStatus()), LedgerStatus)
 
 
-def test_e1_a_host_that_does_not_read_its_checkpoint_does_not_stop_the_following(
-    channel: Channel, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class _Endless(LedgerEnclave):
+    """Its checkpoint has no end; `given_up`: the lock that is held while it is sent is free again."""
+
+    def handle(self, message: LedgerRequest) -> Generator[LedgerReply, None, None]:
+        try:
+            while True:
+                yield SealedPart(bytes(1 << 20), 0)
+        finally:
+            self.given_up.set()
+
+    given_up: threading.Event
+
+
+def test_e1_a_host_that_does_not_read_its_checkpoint_loses_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No block is followed while a checkpoint is sent."""
     monkeypatch.setattr(serve, "SEND_S", 0.2)
-    monkeypatch.setattr(sealing, "PART_BYTES", 1)
-    own = channel.fork()
-    with connect(port) as stalled, connect(port) as other:
-        for call in range(200):  # more than any socket's buffers hold
-            stalled.sendall(wrap_frame(encode_request(call, SealLedger())))
-        block = own.add(own.put(("k", b"v"), chaincode="plain"))
-        assert isinstance(ask(other, 1, NextBlocks((block,))), Followed)
+    enclave = _Endless(platform=new_enclave()._platform, checker=SignatureChecker(), random_bytes=bytes)
+    enclave.given_up = threading.Event()
+    with served(enclave) as port, connect(port) as stalled:
+        stalled.sendall(wrap_frame(encode_request(1, SealLedger())))
+        assert enclave.given_up.wait(10)
