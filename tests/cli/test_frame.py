@@ -31,6 +31,7 @@ SUBCOMMANDS = [
     ["ledger", "status"],
     ["ledger", "suspects"],
     ["demo", "auction"],
+    ["bench", "ledger"],
 ]
 
 

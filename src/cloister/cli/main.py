@@ -16,6 +16,7 @@ from cloister.errors import CloisterError
 from .presentation import print_error, wants_json
 
 COMMANDS = {
+    "bench": ("cloister.cli.bench:bench", "Measure on this machine, beside something real in the same run."),
     "chaincode": ("cloister.cli.chaincode:chaincode", "Measure, package and deploy chaincode."),
     "checkpoint": ("cloister.cli.checkpoint:checkpoint", "Show and compare how far channels were."),
     "demo": ("cloister.cli.demo:demo", "Run a whole example and show what a peer can see."),

@@ -14,6 +14,7 @@ from cloister.fabric.block import parse_block
 from cloister.trusted.ledger.errors import LedgerHalted
 from cloister.trusted.ledger.judge import BlockVerdict, Judge, start
 
+from .follow import all_cores, follow_all
 from .snapshot import Snapshot, StateDifference, compare_state
 
 _FILTER, _COMMIT_HASH = 2, 4
@@ -72,14 +73,14 @@ def verify_ledger(
     report = Report(judge.channel, [verdict])
     progress(verdict)
     try:
-        for encoded in blocks:
-            verdict = judge.follow(encoded)
-            report.blocks.append(verdict)
-            report.differences.extend(_compare(encoded, verdict, judge))
-            report.codes.update(code.name for code in verdict.codes)
-            progress(verdict)
-            if snapshot is not None and verdict.number == snapshot.last_block:
-                report.state_differences = _compare_snapshot(judge, snapshot)
+        with all_cores() as checker:
+            for encoded, verdict in follow_all(judge, blocks, checker):
+                report.blocks.append(verdict)
+                report.differences.extend(_compare(encoded, verdict, judge))
+                report.codes.update(code.name for code in verdict.codes)
+                progress(verdict)
+                if snapshot is not None and verdict.number == snapshot.last_block:
+                    report.state_differences = _compare_snapshot(judge, snapshot)
     except LedgerHalted as halted:
         report.halted, report.halted_reason = halted.message, halted.reason
     if snapshot is not None and report.state_differences is None and not report.halted:

@@ -1,0 +1,96 @@
+"""`cloister bench`: measurements on this machine, each beside something real in the same run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .presentation import print_json, status_line, working_folder
+
+if TYPE_CHECKING:
+    from cloister.bench.figures import Figure
+    from cloister.bench.ledger import LedgerFigures
+
+
+@click.group()
+def bench() -> None:
+    """Measure on this machine, beside something real in the same run."""
+
+
+@bench.command()
+@click.option("--transactions", type=click.IntRange(min=1), default=10_000, show_default=True, help="Ledger's length.")
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="How often to measure.")
+@click.option(
+    "--keys", type=click.IntRange(min=1), default=100_000, show_default=True, help="Keys to take the memory of."
+)
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep the recorded ledger in this folder, or use the one there [default: a temporary one, removed].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def ledger(*, transactions: int, rounds: int, keys: int, directory: Path | None, as_json: bool) -> int:
+    """How fast the judge is, beside a real peer and beside bare signature checks.
+
+    Records a ledger of honest transactions, each with a client's signature and two endorsements, through a real
+    orderer. Then, round by round: a fresh peer joins the channel and catches up; the judge judges the same blocks; as
+    many P-256 verifications are made and nothing else. Ratios are taken within each round, so that other load on the
+    machine disturbs them little.
+
+    Exit code 0 whether the aims are reached or not: the output says so.
+    """
+    from cloister.bench.ledger import bench_ledger
+
+    with working_folder(directory, "cloister-bench-") as folder, status_line(quiet=as_json) as show:
+        found = bench_ledger(folder, transactions=transactions, rounds=rounds, keys=keys, progress=show)
+    if as_json:
+        print_json(_document(found))
+    else:
+        _show(found)
+    return 0
+
+
+def _document(found: LedgerFigures) -> dict[str, Any]:
+    from cloister.bench.ledger import AIM_PEER, AIM_RAW
+
+    aims = {
+        "judge_to_peer": {"aim": AIM_PEER, "reached": found.reaches_peer},
+        "judge_to_raw": {"aim": AIM_RAW, "reached": found.reaches_raw},
+    }
+    return {**asdict(found), "aims": aims}
+
+
+def _show(found: LedgerFigures) -> None:
+    from cloister.bench.ledger import AIM_PEER, AIM_RAW
+
+    click.echo(
+        f"ledger    {found.transactions} transactions in {found.blocks} blocks, {found.signatures} signatures; "
+        f"{found.cores} cores, {found.rounds} rounds"
+    )
+    click.echo("          median (lowest to highest)")
+    click.echo(f"judge     {_rate(found.judge)}")
+    click.echo(f"peer      {_rate(found.peer)}   a fresh one of Fabric {found.fabric_version}")
+    click.echo(f"raw       {_rate(found.raw)}   as many P-256 verifications and nothing else")
+    click.echo(f"judge/peer {_ratio(found.judge_to_peer)}: {_verdict(AIM_PEER, reached=found.reaches_peer)}")
+    click.echo(f"judge/raw  {_ratio(found.judge_to_raw)}: {_verdict(AIM_RAW, reached=found.reaches_raw)}")
+    memory = found.memory
+    click.echo(
+        f"memory    {memory.per_key:.0f} bytes per key, {memory.per_transaction:.0f} bytes per transaction id, "
+        f"with {memory.count} of each"
+    )
+
+
+def _rate(value: Figure) -> str:
+    return f"{value.median:6.0f} transactions/s ({value.lowest:.0f} to {value.highest:.0f})"
+
+
+def _ratio(value: Figure) -> str:
+    return f"{value.median:.2f} ({value.lowest:.2f} to {value.highest:.2f})"
+
+
+def _verdict(aim: float, *, reached: bool) -> str:
+    return f"the aim of {aim} is {'reached' if reached else 'NOT reached'}"
