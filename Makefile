@@ -4,13 +4,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test test-3.1 check format types lint lock proto clean fabric
+# How long `make fuzz` runs, all targets together.
+SECONDS ?= 60
+
+.PHONY: help demo test test-3.1 check fuzz fuzz-again format types lint lock proto clean fabric
 
 help:
 	@echo "make demo    set up, start a real Fabric network, run the sealed-bid auction on it"
 	@echo "make test    set up, run every test (real-Fabric ones included)"
 	@echo "make test-3.1  the tests of BFT ordering: FABRIC_BIN has to name a folder with Fabric 3.1 programs"
 	@echo "make check   format, lint, types, tests"
+	@echo "make fuzz    fuzz the judge and every parser, for SECONDS=$(SECONDS)"
 	@echo "make fabric  build the Fabric binaries into the user cache (demo and test do it when needed)"
 	@echo "make lock    resolve requirements/*.txt anew"
 	@echo "make proto   generate the protobuf code anew"
@@ -33,6 +37,13 @@ test: fabric
 
 test-3.1: $(STAMP)
 	$(BIN)/python -m pytest -m fabric31
+
+fuzz: fabric
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/fuzz.txt
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run --seconds $(SECONDS)
+
+fuzz-again: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run --input $(INPUT)
 
 check: lint types test
 
@@ -57,6 +68,8 @@ lock: $(STAMP)
 	  --no-emit-find-links pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  --no-emit-find-links pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-emit-find-links requirements/fuzz.in -o requirements/fuzz.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -36,5 +36,5 @@ def follow(chain: list[bytes]) -> tuple[Judge, list[BlockVerdict]]:
     found: list[BlockVerdict] = []
     with all_cores() as checker, contextlib.suppress(LedgerHalted):
         for _, verdict in follow_all(judge, chain[1:], checker):
-            found.append(verdict)  # noqa: PERF401 - those before the halt count
+            found.append(verdict)
     return judge, found

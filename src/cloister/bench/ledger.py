@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import time
@@ -79,6 +80,7 @@ def bench_ledger(folder: Path, *, transactions: int, rounds: int, keys: int, pro
             if not blocks:
                 blocks = _read(ledger_folder(ledger.network), transactions)
                 tasks = _raw_tasks(blocks[FIRST_BLOCK:])
+                gc.freeze()  # what is kept here is not for the judge's garbage collections to go through
             progress(f"round {number} of {rounds}: the judge")
             seconds["judge"].append(_judge(blocks))
             progress(f"round {number} of {rounds}: signatures alone")

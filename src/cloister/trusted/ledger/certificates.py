@@ -43,6 +43,17 @@ _HANDLED_CRITICAL = {
 }
 
 
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises on parts of certificates and revocation lists that it cannot read."""
+
+
 @dataclass(frozen=True)
 class Certificate:
     """A parsed certificate with what is asked of it again and again. Compared by its bytes."""
@@ -139,14 +150,24 @@ class Certificate:
 
 
 def load_pem_certificate(pem: bytes) -> Certificate:
-    """The first certificate in PEM bytes. Raises: IdentityInvalid."""
+    """The first certificate in PEM bytes. Raises: IdentityInvalid, now and not when a part of it is looked at later."""
     try:
         loaded = x509.load_pem_x509_certificate(pem)
         certificate = Certificate(loaded.public_bytes(Encoding.DER))
-        _ = certificate.parsed.extensions, certificate.subject, certificate.public_key
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, TypeError) as error:
+        _ = certificate.parsed.extensions, certificate.subject, certificate.issuer, certificate.public_key
+    except _UNREADABLE as error:
         raise IdentityInvalid("no usable certificate") from error
     return certificate
+
+
+def load_pem_revocations(pem: bytes) -> x509.CertificateRevocationList:
+    """A revocation list in PEM bytes, all of it readable. Raises: IdentityInvalid."""
+    try:
+        loaded = x509.load_pem_x509_crl(pem)
+        _ = loaded.extensions, list(loaded)
+    except _UNREADABLE as error:
+        raise IdentityInvalid("no revocation list") from error
+    return loaded
 
 
 def validation_time(certificate: Certificate) -> datetime:
@@ -195,9 +216,9 @@ def is_issued_by(child: Certificate, parent: Certificate) -> bool:
     """Names match and the parent, a CA that may sign, did sign."""
     if child.issuer != parent.subject or not parent.is_ca or not parent.may_sign_certificates:
         return False
-    if isinstance(child.parsed.signature_hash_algorithm, hashes.MD5 | hashes.SHA1):
-        return False  # as Go does since 1.18
-    return signature_matches(parent, child.parsed.signature, child.parsed.tbs_certificate_bytes, child.parsed)
+    if not signature_matches(parent, child.parsed.signature, child.parsed.tbs_certificate_bytes, child.parsed):
+        return False
+    return not isinstance(child.parsed.signature_hash_algorithm, hashes.MD5 | hashes.SHA1)  # as Go does since 1.18
 
 
 def signature_matches(
@@ -207,9 +228,9 @@ def signature_matches(
     carrier: x509.Certificate | x509.CertificateRevocationList,
 ) -> bool:
     """Whether `signer`'s key made a signature on a certificate or revocation list."""
-    algorithm = carrier.signature_hash_algorithm
     key = signer.public_key
     try:
+        algorithm = carrier.signature_hash_algorithm
         if isinstance(key, ec.EllipticCurvePublicKey) and algorithm is not None:
             key.verify(signature, signed, ec.ECDSA(algorithm))
         elif isinstance(key, rsa.RSAPublicKey) and isinstance(algorithm, hashes.HashAlgorithm):

@@ -12,14 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from fabric_protos.msp import identities_pb2, msp_config_pb2, msp_principal_pb2
 
 from cloister.errors import MalformedInput
 from cloister.fabric.decoding import decode_message
 
-from .certificates import Certificate, find_chains, load_pem_certificate, signature_matches, with_low_s
+from .certificates import (
+    Certificate,
+    find_chains,
+    load_pem_certificate,
+    load_pem_revocations,
+    signature_matches,
+    with_low_s,
+)
 from .errors import IdentityInvalid, LedgerHalted
 
 FABRIC_MSP = 0
@@ -291,7 +297,7 @@ def _load(config: Any, *, ed25519: bool) -> Msp:
         ed25519=ed25519,
         roots=tuple(load_pem_certificate(item) for item in config.root_certs),
         intermediates=tuple(load_pem_certificate(item) for item in config.intermediate_certs),
-        revocations=tuple(_load_crl(item) for item in config.revocation_list),
+        revocations=tuple(load_pem_revocations(item) for item in config.revocation_list),
     )
     if not msp.roots:
         raise IdentityInvalid("no root certificates")
@@ -356,13 +362,6 @@ def _set_up_administrators(config: Any, msp: Msp) -> None:
 def certifiers_identifier(chain: tuple[Certificate, ...]) -> bytes:
     """SHA-256 over the CA certificates from the issuer up to the root."""
     return hashlib.sha256(b"".join(item.der for item in chain)).digest()
-
-
-def _load_crl(encoded: bytes) -> x509.CertificateRevocationList:
-    try:
-        return x509.load_pem_x509_crl(encoded)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise IdentityInvalid("no revocation list") from error
 
 
 def _load_ou(item: Any, msp: Msp, *, required: bool = False) -> _NodeOu:

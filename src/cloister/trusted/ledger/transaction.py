@@ -155,22 +155,22 @@ def extract_namespaces(encoded: bytes) -> tuple[NamespaceSet, ...] | None:
 
 def _parse_headers(found: Transaction, encoded: bytes) -> Any:
     envelope = _decode(common_pb2.Envelope(), encoded, Code.INVALID_OTHER_REASON)  # 1
-    found.well_formed = bool(
-        envelope.payload and envelope.signature and envelope.SerializeToString(deterministic=True) == encoded
-    )
-    payload = _decode(common_pb2.Payload(), envelope.payload, Code.BAD_PAYLOAD)  # 2
+    signed, signature = envelope.payload, envelope.signature
+    found.well_formed = bool(signed and signature and envelope.SerializeToString(deterministic=True) == encoded)
+    payload = _decode(common_pb2.Payload(), signed, Code.BAD_PAYLOAD)  # 2
     if not payload.HasField("header"):
         raise LedgerHalted("a payload without header", reason="header")
-    header = _decode(common_pb2.ChannelHeader(), payload.header.channel_header, Code.BAD_COMMON_HEADER)  # 3
+    headers = payload.header
+    header = _decode(common_pb2.ChannelHeader(), headers.channel_header, Code.BAD_COMMON_HEADER)  # 3
     found.header_type, found.channel, found.transaction_id = header.type, header.channel_id, header.tx_id
     found.timestamp = (header.timestamp.seconds, header.timestamp.nanos)
     found.extension = header.extension
-    signature_header = _decode(common_pb2.SignatureHeader(), payload.header.signature_header, Code.BAD_COMMON_HEADER)
+    signature_header = _decode(common_pb2.SignatureHeader(), headers.signature_header, Code.BAD_COMMON_HEADER)
     nonce, creator = signature_header.nonce, signature_header.creator
     found.computed_id = compute_transaction_id(nonce, creator)
     if header.type not in (_CONFIG, _CONFIG_UPDATE, _ENDORSER) or header.epoch != 0 or not nonce or not creator:
         raise Invalid(Code.BAD_COMMON_HEADER)
-    found.creator = SignedItem(creator, envelope.payload, envelope.signature)
+    found.creator = SignedItem(creator, signed, signature)
     return payload
 
 
@@ -190,35 +190,38 @@ def _parse_body(found: Transaction, payload: Any) -> None:
 
 def _parse_structure(found: Transaction, payload: Any) -> None:
     code = Code.INVALID_ENDORSER_TRANSACTION
-    if not payload.data:
+    data, headers = payload.data, payload.header
+    if not data:
         raise Invalid(code)
-    transaction = _decode(transaction_pb2.Transaction(), payload.data, code)
-    if len(transaction.actions) != 1:
+    actions = _decode(transaction_pb2.Transaction(), data, code).actions
+    if len(actions) != 1:
         raise Invalid(code)
-    action = transaction.actions[0]
-    if action.header != payload.header.signature_header:  # else it has been checked already
-        header = _decode(common_pb2.SignatureHeader(), action.header, code)
+    action_header = actions[0].header
+    if action_header != headers.signature_header:  # else it has been checked already
+        header = _decode(common_pb2.SignatureHeader(), action_header, code)
         if not header.nonce or not header.creator:
             raise Invalid(code)
-    endorsed = _decode(transaction_pb2.ChaincodeActionPayload(), action.payload, code)
+    endorsed = _decode(transaction_pb2.ChaincodeActionPayload(), actions[0].payload, code)
     if not endorsed.HasField("action"):
         raise LedgerHalted("a chaincode action payload without action", reason="action")
     response = _decode(proposal_response_pb2.ProposalResponsePayload(), endorsed.action.proposal_response_payload, code)
-    if not endorsed.chaincode_proposal_payload:
+    proposal_payload = endorsed.chaincode_proposal_payload
+    if not proposal_payload:
         raise Invalid(code)
-    hashed = payload.header.channel_header + action.header + endorsed.chaincode_proposal_payload
+    hashed = headers.channel_header + action_header + proposal_payload
     if hashlib.sha256(hashed).digest() != response.proposal_hash:
         raise Invalid(code)
-    found.endorsed, found.response, found.action_header = endorsed, response, action.header
+    found.endorsed, found.response, found.action_header = endorsed, response, action_header
 
 
 def _parse_content(found: Transaction) -> None:
     """Step 7, as far as it needs no state: names, response payload, read/write set."""
     extension = _decode(proposal_pb2.ChaincodeHeaderExtension(), found.extension, Code.BAD_HEADER_EXTENSION)
-    endorsed, response = found.endorsed.action, found.response
-    if not endorsed.proposal_response_payload or not response.extension:
+    endorsed, encoded_action = found.endorsed.action, found.response.extension
+    signed = endorsed.proposal_response_payload
+    if not signed or not encoded_action:
         raise Invalid(Code.BAD_RESPONSE_PAYLOAD)
-    action = _decode(proposal_pb2.ChaincodeAction(), response.extension, Code.BAD_RESPONSE_PAYLOAD)
+    action = _decode(proposal_pb2.ChaincodeAction(), encoded_action, Code.BAD_RESPONSE_PAYLOAD)
     namespaces = _parse_rwset(action.results)
     if not extension.HasField("chaincode_id") or not action.HasField("chaincode_id"):
         raise Invalid(Code.INVALID_OTHER_REASON)
@@ -231,10 +234,9 @@ def _parse_content(found: Transaction) -> None:
             raise Invalid(Code.INVALID_OTHER_REASON)
     if len({item.namespace for item in namespaces}) != len(namespaces):
         raise Invalid(Code.ILLEGAL_WRITESET)
-    signed = endorsed.proposal_response_payload
-    found.endorsements = [
-        SignedItem(item.endorser, signed + item.endorser, item.signature) for item in endorsed.endorsements
-    ]
+    for item in endorsed.endorsements:
+        endorser = item.endorser
+        found.endorsements.append(SignedItem(endorser, signed + endorser, item.signature))
     found.action, found.chaincode, found.namespaces = action, name, namespaces
 
 
