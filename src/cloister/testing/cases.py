@@ -35,6 +35,7 @@ from .signers import (
     stranger,
     to_high_s,
     with_high_s,
+    with_unreadable_issuer,
 )
 
 UNREACHABLE = {
@@ -169,6 +170,8 @@ def creator_cases(cast: Cast) -> Iterator[Case]:
     yield _case("an unknown MSP", [put.but(client=cast.client.under("NoMSP"))], code)
     yield _case("another member's MSP", [put.but(client=cast.client.under("Org2MSP"))], code)
     yield _case("no certificate", [put.but(client=cast.client.with_certificate(b"nothing"))], code)
+    unreadable = with_unreadable_issuer(cast.client.certificate_pem)
+    yield _case("an issuer nobody can read", [put.but(client=cast.client.with_certificate(unreadable))], code)
     yield _case("text before the certificate",
                 [put.but(client=cast.client.with_certificate(b"hello\n" + cast.client.certificate_pem))],
                 Code.VALID)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -205,6 +206,14 @@ def with_high_s(pem: bytes) -> bytes:
     body = signed + der[start:end] + encode_element(BIT_STRING, b"\0" + signature)
     twin = x509.load_der_x509_certificate(encode_element(SEQUENCE, body))
     return twin.public_bytes(Encoding.PEM)
+
+
+def with_unreadable_issuer(pem: bytes) -> bytes:
+    """The same certificate, its issuer's country in a string type (GeneralString) that Go does not read, in PEM."""
+    der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    bent = der.replace(b"\x13\x02US", b"\x1b\x02US", 1)  # the issuer comes first; cryptogen writes PrintableStrings
+    lines = base64.encodebytes(bent)
+    return b"-----BEGIN CERTIFICATE-----\n" + lines + b"-----END CERTIFICATE-----\n"
 
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:

@@ -59,6 +59,7 @@ def test_a_name_in_a_string_type_that_nobody_reads_is_refused_in_issuer_and_subj
                 load_pem_certificate(pem(unreadable))
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")  # Go reads such numbers too
 @given(flips)
 def test_of_a_damaged_certificate_everything_can_be_read_or_it_is_refused(changes: list[tuple[int, int]]) -> None:
     try:
@@ -71,6 +72,7 @@ def test_of_a_damaged_certificate_everything_can_be_read_or_it_is_refused(change
     assert find_chains(certificate, [ROOT], [MEMBER]) in ([], [(certificate, ROOT)])
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")  # Go reads such numbers too
 @given(flips)
 def test_of_a_damaged_revocation_list_everything_can_be_read_or_it_is_refused(changes: list[tuple[int, int]]) -> None:
     assert len(list(load_pem_revocations(pem(REVOCATIONS, b"X509 CRL")))) == 1
