@@ -9,6 +9,10 @@ class StreamViolated(MalformedInput):
     """The peer sent something that the chaincode protocol does not allow; the stream ends, the server lives on."""
 
 
+class ConnectionViolated(MalformedInput):
+    """A client sent something that HTTP/2 or this server's limits do not allow; the connection ends."""
+
+
 class MessageTooLarge(UsageError):
     """A message for the peer is larger than peers accept."""
 

@@ -10,33 +10,19 @@ import asyncio
 import contextlib
 import logging
 import signal
+import weakref
 from collections.abc import AsyncIterator
-from typing import Any
-
-import grpc
 
 from cloister.errors import UsageError
 
-from .errors import ServerNotStarted, StreamViolated
+from .listener import Listener
 from .session import Handler, PeerSession
-from .stream import MAX_MESSAGE_BYTES
 from .tls import ServerTls
+from .transport import PeerConnection, Stream
 
-SERVICE = "protos.Chaincode"
 DEFAULT_GRACE_S = 10.0
 STREAM_END_S = 1.0
-"""How long streams may take to end once their calls have."""
-
-_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Peers ping every minute also when idle, which gRPC would punish by ending the connection.
-    ("grpc.http2.min_ping_interval_without_data_ms", 5000),
-    ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.keepalive_permit_without_calls", 1),
-    # A second server on the same port must fail, not get every other connection.
-    ("grpc.so_reuseport", 0),
-)
+"""How long connections may take to end once their calls have."""
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +43,9 @@ class ChaincodeServer:
         self._chaincode_id = chaincode_id
         self._address = _checked_address(address)
         self._tls = tls
-        self._server: Any = None
-        self._sessions: set[PeerSession] = set()
-        self._stopping = False
+        self._listener: Listener | None = None
+        # A session lives as long as its connection, or a call of it that has not noticed the connection's end.
+        self._sessions: weakref.WeakSet[PeerSession] = weakref.WeakSet()
 
     @property
     def address(self) -> str:
@@ -71,37 +57,27 @@ class ChaincodeServer:
 
         Raises: ServerNotStarted if the address is in use or key and certificate do not fit together.
         """
-        server = grpc.aio.server(options=_OPTIONS)
-        handler = grpc.stream_stream_rpc_method_handler(self._connect)  # frames stay bytes, ours to parse
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Connect": handler}),))
-        try:
-            if self._tls is None:
-                port = server.add_insecure_port(self._address)
-            else:
-                port = server.add_secure_port(self._address, self._tls.credentials())
-        except (RuntimeError, ValueError) as error:
-            raise ServerNotStarted(
-                f"cannot listen on {self._address}",
-                hint="the port may be in use, or the TLS key and certificate may not fit together",
-            ) from error
-        self._server, self._stopping = server, False
-        self._address = f"{self._address.rpartition(':')[0]}:{port}"
-        await server.start()
+        listener = Listener(self._make_connection, self._tls.context() if self._tls else None)
+        host, _, port = self._address.rpartition(":")
+        self._address = f"{host}:{await listener.open(host.strip('[]'), int(port))}"
+        self._listener = listener
         log.info("chaincode server listens on %s (%s)", self._address, "TLS" if self._tls else "plain")
 
     async def stop(self, grace_s: float = DEFAULT_GRACE_S) -> None:
         """Stop: calls in flight may finish for `grace_s` seconds, new ones are answered with status 503."""
-        if self._server is None:
+        if self._listener is None:
             return
-        self._stopping = True
+        listener, self._listener = self._listener, None
         for session in self._sessions:
             session.stopping = True
+        for connection in listener.connections:
+            connection.announce_end()
+        await listener.stop_accepting()
         calls = {call for session in self._sessions for call in session.calls}
         unfinished = (await asyncio.wait(calls, timeout=grace_s))[1] if calls else set()
-        server, self._server = self._server, None
-        for session in self._sessions:
-            session.end()
-        await server.stop(STREAM_END_S)  # at once when the last stream has ended
+        for connection in listener.connections:
+            connection.end()
+        await listener.close(STREAM_END_S)  # at once when the last connection is closed
         for call in unfinished:
             call.cancel()
         if unfinished:
@@ -118,18 +94,13 @@ class ChaincodeServer:
             finally:
                 await self.stop(grace_s)
 
-    async def _connect(self, _requests: Any, context: Any) -> None:
-        """One stream, as gRPC calls it."""
-        session = PeerSession(context, self._chaincode_id, self._handler)
-        session.stopping = self._stopping
+    def _make_connection(self) -> PeerConnection:
+        return PeerConnection(self._open_session)
+
+    def _open_session(self, stream: Stream) -> PeerSession:
+        session = PeerSession(stream, self._chaincode_id, self._handler)
         self._sessions.add(session)
-        try:
-            await session.run()
-        except StreamViolated as violation:
-            log.warning("stream ended: %s", violation.message)
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, violation.message)
-        finally:
-            self._sessions.discard(session)
+        return session
 
 
 @contextlib.asynccontextmanager

@@ -21,7 +21,7 @@ from cloister.contract.errors import PeerLost
 from cloister.contract.response import Response
 
 from .errors import MessageTooLarge, StreamViolated
-from .messages import Kind, Request, decode, encode
+from .messages import Kind, Offer, Request, decode, decode_offer, encode
 
 MAX_MESSAGE_BYTES = 100 * 1024 * 1024
 """Largest message that peers take and send (Fabric 2.5.9 internal/pkg/comm/config.go, DefaultMaxRecvMsgSize)."""
@@ -47,6 +47,11 @@ class CallStarted:
     signed_proposal: bytes
     is_init: bool
 
+    @property
+    def size(self) -> int:
+        """Bytes that the call brings with it."""
+        return len(self.signed_proposal) + sum(map(len, self.arguments))
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -63,11 +68,17 @@ class StreamMachine:
     def __init__(self, chaincode_id: str) -> None:
         self._chaincode_id = chaincode_id
         self._state = State.CREATED
+        self._offer = Offer()
         self._pending: dict[CallKey, bool] = {}  # calls in flight; whether a request is unanswered
 
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def offer(self) -> Offer:
+        """What the peer offers beyond Fabric 2.5; known from READY on."""
+        return self._offer
 
     def register(self) -> bytes:
         """The first frame of every stream."""
@@ -85,6 +96,7 @@ class StreamMachine:
                 return None
             case State.ESTABLISHED:
                 self._advance(message, Kind.READY, State.READY)
+                self._offer = decode_offer(message.payload)
                 return None
             case State.READY:
                 return self._receive_ready(message)
