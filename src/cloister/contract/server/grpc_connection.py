@@ -1,11 +1,10 @@
-"""One client's HTTP/2 connection as a gRPC server sees it: bytes in, events out; messages in, bytes out. No I/O, no clock.
+"""One client's HTTP/2 connection as a gRPC server sees it: bytes in, events out, messages in, bytes out. No I/O, no clock.
 
-HTTP/2 itself is the library `h2`: framing, HPACK, stream states, flow control arithmetic, SETTINGS and PING answers. Here
-is what gRPC adds, and the limits. Of a connection are bounded: calls at a time and in all (MAX_STREAMS,
-MAX_STREAMS_EVER: against rapid resets, the client is asked to dial again), header lists (MAX_HEADER_LIST_BYTES, at least
-32 of them per header; RFC 9113 6.5.2), CONTINUATION frames per header block (64, by `h2`), messages and bytes of
-incomplete messages, frames without content per read (MAX_IDLE_FRAMES). What a client does not read is bounded by what
-the server's calls produce: of a stream with much unsent output no more input is taken (QUEUE_BYTES).
+HTTP/2 itself is the library `h2`: frames, header compression, states of streams, arithmetic of windows, SETTINGS. Here is
+what gRPC adds, and limits. Bounded for a connection are: calls at a time and in all (against rapid resets; the client
+is told to dial again), header lists, messages and bytes of incomplete ones, length of frames and frames in one read
+(`grpc_frames`); by `h2`, CONTINUATION frames of a header block (64). A client that does not read what it asked for can
+send no more than its window either (QUEUE_BYTES).
 Source: RFC 9113; gRPC's PROTOCOL-HTTP2.md.
 """
 
@@ -24,18 +23,22 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 from .errors import ConnectionViolated
+from .grpc_frames import FrameGate
 from .grpc_framing import PREFIX_BYTES, MessageReader, message_prefix
 from .grpc_headers import RESPONSE, Headers, Refused, Status, refusal, trailers
 
 MAX_STREAMS = 16
-"""At a time. A peer has one."""
+"""Calls at a time. A peer has one."""
 MAX_STREAMS_EVER = 1000
 MAX_HEADER_LIST_BYTES = 16 * 1024
-MAX_IDLE_FRAMES = 512
-"""PING, SETTINGS, PRIORITY, empty and unknown frames in one `receive`."""
+"""Names, values and 32 bytes for each header (RFC 9113 6.5.2), so that there are never more than 512."""
+MAX_PINGS = 64
+"""Unanswered at a time; of more, all are answered at once."""
 WINDOW_BYTES = 4 * 1024 * 1024
-"""Per stream; what is received is taken at once, so that this only covers what is under way."""
+"""Per stream. What is received is taken at once, so that this covers no more than what is under way."""
+ACKNOWLEDGE_BYTES = WINDOW_BYTES // 4
 QUEUE_BYTES = 16 * 1024 * 1024
+"""Unsent messages of a stream, above which nothing that is received on it is acknowledged."""
 OUTPUT_BYTES = 256 * 1024
 """DATA per `output`, so that one long message does not hold up everything else."""
 
@@ -74,8 +77,8 @@ class _Stream:
     outgoing: bytearray = field(default_factory=bytearray)
     trailers: Headers | None = None
     client_ended: bool = False
-    withheld: int = 0
-    """Bytes received that the client must not yet replace by others."""
+    unacknowledged: int = 0
+    """Bytes received that the client may not replace by others yet."""
 
 
 class GrpcConnection:
@@ -84,13 +87,14 @@ class GrpcConnection:
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
         self._http2 = _server_connection()
+        self._gate = FrameGate()
         self._streams: dict[int, _Stream] = {}
+        self._sending: dict[int, _Stream] = {}  # those with something to send
         self._streams_ever = 0
         self._last_stream_id = 0
-        self._farewell = b""
+        self._own_output = b""  # frames that do not come from h2
         self._ending = False
         self._terminated = False
-        self._idle_frames = 0  # in the present `receive`
         self._handlers: dict[type[http2.Event], Callable[[Any], list[Event]]] = {
             http2.DataReceived: self._on_data,
             http2.RequestReceived: self._on_request,
@@ -109,25 +113,29 @@ class GrpcConnection:
         """Whether nothing can happen here any more: the connection is to be closed once all output is sent."""
         return self._terminated or (self._ending and not self._streams)
 
+    @property
+    def pings(self) -> int:
+        """How many PINGs wait for `answer_pings`."""
+        return len(self._gate.pings)
+
     def receive(self, data: bytes | memoryview) -> list[Event]:
         """Take bytes from the client. Raises: ConnectionViolated, and nothing else for any bytes."""
         try:
-            received = self._http2.receive_data(data)
+            received = self._http2.receive_data(self._gate.admit(data))
+            events: list[Event] = []
+            for item in received:
+                handler = self._handlers.get(type(item))
+                if handler is not None:
+                    events += handler(item)
         except H2Error as error:
-            self._terminated = True
+            self._terminate()
             raise ConnectionViolated(f"client violates HTTP/2: {type(error).__name__}") from error
-        events: list[Event] = []
-        self._idle_frames = 0
-        for item in received:
-            handler = self._handlers.get(type(item))
-            if handler is None:
-                self._idle_frames += 1
-            else:
-                events += handler(item)
-        if self._idle_frames > MAX_IDLE_FRAMES or self._streams_ever > 2 * MAX_STREAMS_EVER:
+        except ConnectionViolated:
+            self._terminate()
             self._http2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
-            self._terminated = True
-            raise ConnectionViolated("client floods the connection")
+            raise
+        if self.pings > MAX_PINGS:
+            self.answer_pings()
         return events
 
     def send(self, stream_id: int, message: bytes) -> None:
@@ -136,6 +144,7 @@ class GrpcConnection:
         if stream is not None and stream.trailers is None:
             stream.outgoing += message_prefix(len(message))
             stream.outgoing += message
+            self._sending[stream_id] = stream
 
     def finish(self, stream_id: int, status: Status = Status.OK, text: str = "") -> None:
         """End a call once its queued messages are sent; nothing if it is over."""
@@ -143,39 +152,48 @@ class GrpcConnection:
         if stream is not None and stream.trailers is None:
             stream.trailers = trailers(status, text)
             stream.reader = MessageReader(0)
+            self._sending[stream_id] = stream
 
     def announce_end(self) -> None:
         """Tell the client to make no further calls here; the present ones go on (GOAWAY, RFC 9113 6.8)."""
         if not self._ending:
             self._ending = True
             # By hand, since h2 takes a connection for closed once it has sent a GOAWAY frame.
-            self._farewell = GoAwayFrame(0, last_stream_id=self._last_stream_id).serialize()
+            self._own_output += GoAwayFrame(last_stream_id=self._last_stream_id).serialize()
+
+    def answer_pings(self) -> None:
+        """Answer the PINGs received so far; to be called some milliseconds after them (`grpc_frames` says why)."""
+        self._own_output += self._gate.answers()
 
     def output(self) -> bytes:
-        """Bytes for the client, a moderate number at a time: call it until there are none."""
+        """Bytes for the client, a moderate number at a time: if there are OUTPUT_BYTES, call it again."""
         budget = OUTPUT_BYTES
-        while budget > 0 and not self._terminated:
-            sent = sum([self._send_frame(*item, budget) for item in list(self._streams.items())])
+        while self._sending and budget > 0:
+            sent = sum([self._send_frame(*item, budget) for item in list(self._sending.items())])
             if not sent:
                 break
             budget -= sent
-        data, self._farewell = self._http2.data_to_send() + self._farewell, b""
+        data = self._http2.data_to_send()
+        if self._own_output:
+            data, self._own_output = data + self._own_output, b""
         return data
 
     def _send_frame(self, stream_id: int, stream: _Stream, budget: int) -> int:
         """Send one DATA frame of a stream, or its trailers after the last one. Returns the number of message bytes."""
-        size = len(stream.outgoing)
-        if size:
+        outgoing = stream.outgoing
+        size = 0
+        if outgoing:
             window = self._http2.local_flow_control_window(stream_id)
-            size = max(0, min(size, window, self._http2.max_outbound_frame_size, budget))
+            size = max(0, min(len(outgoing), window, self._http2.max_outbound_frame_size, budget))
         if size:
-            self._http2.send_data(stream_id, memoryview(stream.outgoing)[:size])
-            del stream.outgoing[:size]
-            if stream.withheld and len(stream.outgoing) <= QUEUE_BYTES:
-                self._acknowledge(stream_id, stream, 0)
-        if stream.trailers is not None and not stream.outgoing:
-            del self._streams[stream_id]
-            self._answer(stream_id, stream.trailers, client_ended=stream.client_ended)
+            self._http2.send_data(stream_id, memoryview(outgoing)[:size])
+            del outgoing[:size]
+            self._acknowledge(stream_id, stream)
+        if not outgoing:
+            del self._sending[stream_id]
+            if stream.trailers is not None:
+                del self._streams[stream_id]
+                self._answer(stream_id, stream.trailers, client_ended=stream.client_ended)
         return size
 
     def _answer(self, stream_id: int, headers: Headers, *, client_ended: bool) -> None:
@@ -184,12 +202,11 @@ class GrpcConnection:
         if not client_ended:
             self._http2.reset_stream(stream_id, ErrorCodes.NO_ERROR)
 
-    def _acknowledge(self, stream_id: int, stream: _Stream, size: int) -> None:
+    def _acknowledge(self, stream_id: int, stream: _Stream) -> None:
         """Let the client send as much again as was received, unless it does not read what it asked for."""
-        stream.withheld += size
-        if len(stream.outgoing) <= QUEUE_BYTES:
-            self._http2.acknowledge_received_data(stream.withheld, stream_id)
-            stream.withheld = 0
+        if stream.unacknowledged >= ACKNOWLEDGE_BYTES and len(stream.outgoing) <= QUEUE_BYTES:
+            self._http2.acknowledge_received_data(stream.unacknowledged, stream_id)
+            stream.unacknowledged = 0
 
     def _on_request(self, item: http2.RequestReceived) -> list[Event]:
         self._streams_ever += 1
@@ -200,6 +217,8 @@ class GrpcConnection:
         return [StreamOpened(item.stream_id)] if accepted else []
 
     def _accept(self, stream_id: int, headers: Headers, *, client_ended: bool) -> bool:
+        if self._streams_ever > 2 * MAX_STREAMS_EVER:
+            raise ConnectionViolated("client goes on making calls after it was told to dial again")
         if self._ending:
             self._http2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
             return False
@@ -220,8 +239,8 @@ class GrpcConnection:
         if stream is None:
             self._http2.acknowledge_received_data(size, stream_id)
             return []
-        self._acknowledge(stream_id, stream, size)
-        self._idle_frames += not item.data
+        stream.unacknowledged += size
+        self._acknowledge(stream_id, stream)
         if stream.trailers is not None:
             return []  # nobody listens any more
         try:
@@ -248,13 +267,18 @@ class GrpcConnection:
         return [StreamEnded(item.stream_id)]
 
     def _on_reset(self, item: http2.StreamReset) -> list[Event]:
+        self._sending.pop(item.stream_id, None)
         return [] if self._streams.pop(item.stream_id, None) is None else [StreamEnded(item.stream_id)]
 
     def _on_termination(self, _item: http2.ConnectionTerminated) -> list[Event]:
-        self._terminated = True
         ended: list[Event] = [StreamEnded(stream_id) for stream_id in self._streams]
-        self._streams.clear()
+        self._terminate()
         return ended
+
+    def _terminate(self) -> None:
+        self._terminated = True
+        self._streams.clear()
+        self._sending.clear()
 
 
 def _server_connection() -> H2Connection:

@@ -92,7 +92,7 @@ class Listener:
         connection = self._make_connection()
         timeout_s = HANDSHAKE_S if self._tls else None
         try:
-            _keep_alive(accepted)
+            _configure(accepted)
             await loop.connect_accepted_socket(
                 lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=timeout_s
             )
@@ -111,8 +111,9 @@ def _listening_socket(family: int, address: str, port: int) -> socket.socket:
     return listening
 
 
-def _keep_alive(accepted: socket.socket) -> None:
+def _configure(accepted: socket.socket) -> None:
     accepted.setblocking(False)
+    accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so only for sockets it made itself
     accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    with contextlib.suppress(AttributeError):  # not every system can be told how often
+    with contextlib.suppress(AttributeError):  # not every system can be told when
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)

@@ -19,7 +19,9 @@ from .stream import MAX_MESSAGE_BYTES
 
 READ_BYTES = 64 * 1024
 IDLE_S = 30.0
-"""How long a connection may be without a call, from its first byte on."""
+"""How long a connection may be without a call, from its beginning on."""
+PING_DELAY_S = 0.05
+"""Until PINGs are answered (`grpc_frames` says why). Peers take a connection for dead after 20 s."""
 
 OpenSession = Callable[["Stream"], PeerSession]
 
@@ -38,6 +40,7 @@ class PeerConnection(asyncio.BufferedProtocol):
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._transport: asyncio.Transport | None = None
         self._idle: asyncio.TimerHandle | None = None
+        self._answering: asyncio.TimerHandle | None = None
         self._flush_due = False
         self._write_blocked = False
 
@@ -100,6 +103,8 @@ class PeerConnection(asyncio.BufferedProtocol):
             return
         for event in events:
             self._handle(event)
+        if self._answering is None and self._grpc.pings:
+            self._answering = self._loop.call_later(PING_DELAY_S, self._answer_pings)
         self.flush_soon()
 
     def eof_received(self) -> None:
@@ -118,8 +123,9 @@ class PeerConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        if self._idle is not None:
-            self._idle.cancel()
+        for timer in (self._idle, self._answering):
+            if timer is not None:
+                timer.cancel()
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
@@ -166,6 +172,11 @@ class PeerConnection(asyncio.BufferedProtocol):
             transport.close()
         elif not self._grpc.open_streams and self._idle is None:
             self._watch_idle()
+
+    def _answer_pings(self) -> None:
+        self._answering = None
+        self._grpc.answer_pings()
+        self._flush()
 
     def _watch_idle(self) -> None:
         """Start the timer if there is no call, else stop it."""
