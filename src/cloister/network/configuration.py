@@ -154,6 +154,7 @@ def peer_config(layout: Layout, organisation: Organisation) -> dict[str, Any]:
             "executetimeout": "30s",
             "mode": "net",
             "keepalive": 60,
+            "runtimeParams": {"useWriteBatch": True},  # as in the sample file of Fabric 3.1; 2.5 does not know it
             "system": {"_lifecycle": "enable", "cscc": "enable", "lscc": "enable", "qscc": "enable"},
             "logging": {"level": "warning", "shim": "warning"},
         },

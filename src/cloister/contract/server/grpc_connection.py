@@ -1,10 +1,11 @@
-"""One client's HTTP/2 connection as a gRPC server sees it: bytes in, events out, messages in, bytes out. No I/O, no clock.
+"""One client's HTTP/2 connection as a gRPC server sees it: bytes and messages in, events and bytes out. No I/O.
 
-HTTP/2 itself is the library `h2`: frames, header compression, states of streams, arithmetic of windows, SETTINGS. Here is
-what gRPC adds, and limits. Bounded for a connection are: calls at a time and in all (against rapid resets; the client
-is told to dial again), header lists, messages and bytes of incomplete ones, length of frames and frames in one read
-(`grpc_frames`); by `h2`, CONTINUATION frames of a header block (64). A client that does not read what it asked for can
-send no more than its window either (QUEUE_BYTES).
+HTTP/2 itself is the library `h2`: frames, header compression, states of streams, arithmetic of windows, SETTINGS. Here
+is what gRPC adds, and limits. Bounded for a connection are: calls at a time and in all (against rapid resets; the
+client is told to dial again), header lists, messages and bytes of incomplete ones, frames in one read (`grpc_frames`);
+by `h2`, the length of frames and CONTINUATION frames of a header block (64). A client that does not read what it asked
+for can send no more than its window either (QUEUE_BYTES). A client's GOAWAY ends its calls too, since `h2` takes the
+connection for closed then; peers send it only as they hang up.
 Source: RFC 9113; gRPC's PROTOCOL-HTTP2.md.
 """
 
@@ -41,6 +42,7 @@ QUEUE_BYTES = 16 * 1024 * 1024
 """Unsent messages of a stream, above which nothing that is received on it is acknowledged."""
 OUTPUT_BYTES = 256 * 1024
 """DATA per `output`, so that one long message does not hold up everything else."""
+MAX_REASON_CHARACTERS = 200
 
 _LARGEST_WINDOW = 2**31 - 1
 _DEFAULT_WINDOW = 65535
@@ -120,6 +122,8 @@ class GrpcConnection:
 
     def receive(self, data: bytes | memoryview) -> list[Event]:
         """Take bytes from the client. Raises: ConnectionViolated, and nothing else for any bytes."""
+        if self._terminated:
+            return []
         try:
             received = self._http2.receive_data(self._gate.admit(data))
             events: list[Event] = []
@@ -129,7 +133,7 @@ class GrpcConnection:
                     events += handler(item)
         except H2Error as error:
             self._terminate()
-            raise ConnectionViolated(f"client violates HTTP/2: {type(error).__name__}") from error
+            raise ConnectionViolated(f"client violates HTTP/2: {_reason(error)}") from error
         except ConnectionViolated:
             self._terminate()
             self._http2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
@@ -279,6 +283,11 @@ class GrpcConnection:
         self._terminated = True
         self._streams.clear()
         self._sending.clear()
+
+
+def _reason(error: H2Error) -> str:
+    """What `h2` says, and not too much of what it quotes from the client."""
+    return f"{type(error).__name__} {ascii(str(error))[:MAX_REASON_CHARACTERS]}"
 
 
 def _server_connection() -> H2Connection:

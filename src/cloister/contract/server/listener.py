@@ -50,7 +50,7 @@ class Listener:
         return port
 
     async def stop_accepting(self) -> None:
-        """Close the listening sockets; connections go on, those still in their handshake do not."""
+        """Close the listening sockets; connections go on."""
         for task in self._accepting:
             task.cancel()
         if self._accepting:
@@ -58,11 +58,13 @@ class Listener:
         self._close_sockets()
 
     async def close(self, timeout_s: float) -> None:
-        """Wait until all connections are closed; after `timeout_s` drop them."""
+        """Wait until all connections are closed; after `timeout_s` drop them, and those still in their handshake."""
         if self._serving:
             _, late = await asyncio.wait(self._serving, timeout=timeout_s)
             for connection in self.connections:
                 connection.abort()
+            for task in late:
+                task.cancel()
             if late:
                 await asyncio.wait(late)
 
@@ -81,6 +83,7 @@ class Listener:
                 await asyncio.sleep(ACCEPT_RETRY_S)
                 continue
             if len(self._serving) >= MAX_CONNECTIONS:
+                log.warning("connection refused: there are %d already", MAX_CONNECTIONS)
                 accepted.close()
                 continue
             task = loop.create_task(self._serve(accepted))
@@ -98,10 +101,13 @@ class Listener:
             )
         except OSError as error:  # those of TLS among them
             log.warning("connection refused: TLS handshake failed (%s)", getattr(error, "reason", "") or "broken off")
+            accepted.close()
             return
         self.connections.add(connection)
-        await connection.closed.wait()
-        self.connections.discard(connection)
+        try:
+            await connection.closed.wait()
+        finally:
+            self.connections.discard(connection)
 
 
 def _listening_socket(family: int, address: str, port: int) -> socket.socket:

@@ -1,13 +1,12 @@
 """Chaincode messages: from requests to bytes, from the peer's bytes to answers. No I/O, no state.
 
-Source: Fabric 2.5.9 core/chaincode/handler.go, fabric-chaincode-go shim/handler.go and shim/stub.go; for what newer peers
-offer, Fabric 3.1.5 core/chaincode/handler.go (sendReady, HandleWriteBatch, HandleGetStateMultipleKeys).
+Source: Fabric 2.5.9 core/chaincode/handler.go, fabric-chaincode-go shim/handler.go and shim/stub.go; for batches of
+writes, Fabric 3.1.5 core/chaincode/handler.go (sendReady, HandleWriteBatch).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fabric_protos.ledger.queryresult import kv_query_result_pb2
@@ -30,19 +29,9 @@ Request = tuple[int, bytes]
 WriteRecord = chaincode_shim_pb2.WriteRecord
 """One write of a batch."""
 
-MAX_KEYS_AT_A_TIME = 100
-"""Peers offer 1000, but values of more than 100 MB together break the stream."""
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 """A single larger write makes a batch of its own."""
 _VARINT = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What peers offer from Fabric 3.1 on: how many writes, and how many keys to read, in one message; 0 if none."""
-
-    writes: int = 0
-    keys: int = 0
 
 
 def get_state(key: str, collection: str) -> Request:
@@ -73,10 +62,6 @@ def put_state_metadata(key: str, metakey: str, value: bytes, collection: str) ->
     entry = chaincode_shim_pb2.StateMetadata(metakey=metakey, value=value)
     message = chaincode_shim_pb2.PutStateMetadata(key=key, collection=collection, metadata=entry)
     return Kind.PUT_STATE_METADATA, encode(message)
-
-
-def get_multiple_states(keys: Sequence[str], collection: str) -> Request:
-    return Kind.GET_STATE_MULTIPLE, encode(chaincode_shim_pb2.GetStateMultiple(keys=keys, collection=collection))
 
 
 def write_batches(records: Sequence[Any], at_a_time: int) -> Iterator[Request]:
@@ -127,22 +112,15 @@ def invoke_chaincode(name: str, arguments: Sequence[bytes]) -> Request:
     return Kind.INVOKE_CHAINCODE, encode(message)
 
 
-def decode_offer(payload: bytes) -> Offer:
-    """What READY carries: `protos.ChaincodeAdditionalParams`, or nothing from a 2.5 peer. Raises: StreamViolated.
+def decode_batch_size(payload: bytes) -> int:
+    """How many writes the peer takes in one message, from what READY carries; 0 if none. Raises: StreamViolated.
 
-    The official Python package does not have that message: its four numbers are read as unknown fields.
+    The payload is a `protos.ChaincodeAdditionalParams`, and empty before Fabric 3.1. The official Python package does
+    not have that message: its fields 1 (whether) and 2 (how many) are read as unknown ones.
     """
     message = decode(Empty(), payload, "parameters")
     fields = {item.field_number: item.data for item in UnknownFieldSet(message) if item.wire_type == _VARINT}
-    return Offer(writes=fields.get(2, 0) if fields.get(1) else 0, keys=fields.get(4, 0) if fields.get(3) else 0)
-
-
-def decode_multiple_states(payload: bytes, expected: int) -> list[bytes]:
-    """Answer to a read of several keys: their values in order, b"" for what is absent. Raises: StreamViolated."""
-    values = decode(chaincode_shim_pb2.GetStateMultipleResult(), payload, "values").values
-    if len(values) != expected:
-        raise StreamViolated(f"peer sent {len(values)} values: expected {expected}", field="values")
-    return list(values)
+    return int(fields.get(2, 0)) if fields.get(1) else 0
 
 
 def decode_state_page(payload: bytes) -> Page[KeyValue]:

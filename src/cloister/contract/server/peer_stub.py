@@ -14,7 +14,7 @@ from cloister.contract.iterators import KeyModification, KeyValue, Page
 from cloister.contract.response import Response, ResponseCode
 
 from . import messages
-from .messages import MAX_KEYS_AT_A_TIME, Kind, Offer, Request, WriteRecord
+from .messages import Kind, Request, WriteRecord
 from .stream import CallStarted
 
 Ask = Callable[[Request], Awaitable[bytes]]
@@ -27,19 +27,19 @@ class PeerStub:
     `signed_proposal` holds the serialised `protos.SignedProposal` that the peer endorses (empty if it sent none),
     `arguments` the chaincode's arguments, the function name first. Concurrent requests are put one after the other.
 
-    From Fabric 3.1 on, peers take many writes, and many keys to read, in one message. `get_multiple_states` uses that by
-    itself; writes are collected from `start_write_batch` on, so that what the peer says against one of them is raised by
-    `finish_write_batch`, which also follows the call. Other peers get every read and write at once, one by one.
+    From Fabric 3.1 on, peers take many writes in one message. Between `start_write_batch` and `finish_write_batch` they
+    are collected for that, and what the peer says against one of them is raised by the latter; older peers get them
+    one by one.
     """
 
-    def __init__(self, call: CallStarted, ask: Ask, offer: Offer) -> None:
+    def __init__(self, call: CallStarted, ask: Ask, batch_size: int) -> None:
         self.channel, self.transaction_id = call.key
         self.arguments = call.arguments
         self.signed_proposal = call.signed_proposal
         self.is_init = call.is_init
         self.event: Any = None
         self._ask = ask
-        self._offer = offer
+        self._batch_size = batch_size
         self._batch: list[Any] | None = None
 
     def invocation(self) -> Invocation:
@@ -55,27 +55,15 @@ class PeerStub:
     async def get_state(self, key: str, collection: str = "") -> bytes:
         return await self._ask(messages.get_state(key, collection))
 
-    async def get_multiple_states(self, keys: Sequence[str], collection: str = "") -> list[bytes]:
-        """The values in the order of the keys, b"" for what is absent."""
-        step = min(self._offer.keys, MAX_KEYS_AT_A_TIME)
-        if not step:
-            return [await self.get_state(key, collection) for key in keys]
-        values: list[bytes] = []
-        for start in range(0, len(keys), step):
-            part = keys[start : start + step]
-            answer = await self._ask(messages.get_multiple_states(part, collection))
-            values += messages.decode_multiple_states(answer, len(part))
-        return values
-
     def start_write_batch(self) -> None:
         """Collect writes from now on, if the peer takes batches."""
-        if self._offer.writes and self._batch is None:
+        if self._batch_size and self._batch is None:
             self._batch = []
 
     async def finish_write_batch(self) -> None:
         """Send what was collected, in its order; nothing if there is no batch."""
         batch, self._batch = self._batch, None
-        for request in messages.write_batches(batch or (), self._offer.writes):
+        for request in messages.write_batches(batch or (), self._batch_size):
             await self._ask(request)
 
     async def put_state(self, key: str, value: bytes, collection: str = "") -> None:

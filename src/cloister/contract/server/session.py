@@ -118,7 +118,7 @@ class PeerSession:
             async with lock:
                 return await self._ask(call.key, request)
 
-        peer = PeerStub(call, ask, self._machine.offer)
+        peer = PeerStub(call, ask, self._machine.batch_size)
         try:
             self._complete(call.key, await self._respond(peer), peer)
         finally:
@@ -136,16 +136,13 @@ class PeerSession:
 
     async def _respond(self, peer: PeerStub) -> Response:
         try:
-            response = as_response(await self._handler(peer)) or error("chaincode gave no response")
-            if response.status < ResponseCode.ERRORTHRESHOLD:
-                await peer.finish_write_batch()
+            return as_response(await self._handler(peer)) or error("chaincode gave no response")
         except CloisterError as failure:
             return Response(ResponseCode.ERROR, failure.message)
         except Exception as failure:  # noqa: BLE001  (one call must not end the others)
             # Its text may quote what the transaction holds; its class does not.
             log.error("call failed: %s in transaction %s", type(failure).__name__, peer.transaction_id)
             return error("chaincode failed")
-        return response
 
     async def _ask(self, key: CallKey, request: Request) -> bytes:
         if self._closed:

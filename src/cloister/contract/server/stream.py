@@ -21,7 +21,7 @@ from cloister.contract.errors import PeerLost
 from cloister.contract.response import Response
 
 from .errors import MessageTooLarge, StreamViolated
-from .messages import Kind, Offer, Request, decode, decode_offer, encode
+from .messages import Kind, Request, decode, decode_batch_size, encode
 
 MAX_MESSAGE_BYTES = 100 * 1024 * 1024
 """Largest message that peers take and send (Fabric 2.5.9 internal/pkg/comm/config.go, DefaultMaxRecvMsgSize)."""
@@ -68,7 +68,7 @@ class StreamMachine:
     def __init__(self, chaincode_id: str) -> None:
         self._chaincode_id = chaincode_id
         self._state = State.CREATED
-        self._offer = Offer()
+        self._batch_size = 0
         self._pending: dict[CallKey, bool] = {}  # calls in flight; whether a request is unanswered
 
     @property
@@ -76,9 +76,9 @@ class StreamMachine:
         return self._state
 
     @property
-    def offer(self) -> Offer:
-        """What the peer offers beyond Fabric 2.5; known from READY on."""
-        return self._offer
+    def batch_size(self) -> int:
+        """How many writes the peer takes in one message, known from READY on; 0 if none."""
+        return self._batch_size
 
     def register(self) -> bytes:
         """The first frame of every stream."""
@@ -96,7 +96,7 @@ class StreamMachine:
                 return None
             case State.ESTABLISHED:
                 self._advance(message, Kind.READY, State.READY)
-                self._offer = decode_offer(message.payload)
+                self._batch_size = decode_batch_size(message.payload)
                 return None
             case State.READY:
                 return self._receive_ready(message)

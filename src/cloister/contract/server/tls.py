@@ -29,11 +29,12 @@ class ServerTls:
         """Settings for TLS 1.2 and 1.3 with ALPN `h2`. Raises: ServerNotStarted if the files cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION  # RFC 9113 9.2.1
         context.set_alpn_protocols(["h2"])
         try:
             with ExitStack() as stack:
                 certificate, key = (stack.enter_context(_as_file(pem)) for pem in (self.certificate, self.key))
-                context.load_cert_chain(certificate, key)
+                context.load_cert_chain(certificate, key, password="")  # a question on the terminal otherwise
             if self.client_ca is not None:
                 context.load_verify_locations(cadata=self.client_ca.decode("ascii"))
                 context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate CA may be the anchor
