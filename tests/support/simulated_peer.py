@@ -21,12 +21,24 @@ Message = shim.ChaincodeMessage
 
 
 class SimulatedPeer:
-    """Dials a chaincode server, registers it, runs transactions one after the other, and answers their requests."""
+    """Dials a chaincode server, registers it, runs transactions one after the other, and answers their requests.
 
-    def __init__(self, address: str, ledger: MemoryLedger, credentials: Any = None, *, timeout_s: float = 10.0) -> None:
+    `parameters`: what READY carries; since Fabric 3.1 a serialised `protos.ChaincodeAdditionalParams`.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        ledger: MemoryLedger,
+        credentials: Any = None,
+        *,
+        timeout_s: float = 10.0,
+        parameters: bytes = b"",
+    ) -> None:
         options = [("grpc.max_receive_message_length", 100 << 20), ("grpc.max_send_message_length", 100 << 20)]
         self.ledger = ledger
         self._timeout_s = timeout_s
+        self._parameters = parameters
         self.chaincode_id = ""
         self.requests: list[Any] = []
         if credentials is None:
@@ -48,7 +60,7 @@ class SimulatedPeer:
         message = await self.receive()
         self.chaincode_id = chaincode_pb2.ChaincodeID.FromString(message.payload).name
         await self.send(type=Message.REGISTERED)
-        await self.send(type=Message.READY)
+        await self.send(type=Message.READY, payload=self._parameters)
 
     async def close(self) -> None:
         if self.call is not None:
@@ -141,6 +153,19 @@ class SimulatedPeer:
         request = shim.PutStateMetadata.FromString(payload)
         entry = request.metadata
         await self.ledger.put_state_metadata(request.key, entry.metakey, entry.value, request.collection)
+        return b""
+
+    async def _serve_write_batch_state(self, payload: bytes) -> bytes:
+        for record in shim.WriteBatchState.FromString(payload).rec:
+            if record.type == shim.WriteRecord.PUT_STATE:
+                await self.ledger.put_state(record.key, record.value, record.collection)
+            elif record.type == shim.WriteRecord.DEL_STATE:
+                await self.ledger.delete_state(record.key, record.collection)
+            elif record.type == shim.WriteRecord.PURGE_PRIVATE_DATA:
+                await self.ledger.purge_private_data(record.collection, record.key)
+            else:
+                entry = record.metadata
+                await self.ledger.put_state_metadata(record.key, entry.metakey, entry.value, record.collection)
         return b""
 
     async def _serve_get_state_by_range(self, payload: bytes) -> bytes:

@@ -2,8 +2,8 @@
 
 HTTP/2 itself is the library `h2`: frames, header compression, states of streams, arithmetic of windows, SETTINGS. Here
 is what gRPC adds, and limits. Bounded for a connection are: calls at a time and in all (against rapid resets; the
-client is told to dial again), header lists, messages and bytes of incomplete ones, frames in one read (`grpc_frames`);
-by `h2`, the length of frames and CONTINUATION frames of a header block (64). A client that does not read what it asked
+client is told to dial again), header lists, messages and bytes of incomplete ones, length of frames and frames in one
+read (`grpc_frames`); by `h2`, CONTINUATION frames of a header block (64). A client that does not read what it asked
 for can send no more than its window either (QUEUE_BYTES). A client's GOAWAY ends its calls too, since `h2` takes the
 connection for closed then; peers send it only as they hang up.
 Source: RFC 9113; gRPC's PROTOCOL-HTTP2.md.

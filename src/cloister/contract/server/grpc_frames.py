@@ -1,9 +1,10 @@
-"""What looks at a client's HTTP/2 frames before `h2` does: their number, and PING. No I/O.
+"""What looks at a client's HTTP/2 frames before `h2` does: preface, lengths, number, and PING. No I/O.
 
 PING is not left to `h2`, which answers at once. Fabric's peers (grpc-go) measure the connection with a PING for every
 burst of data unless one is unanswered, so that at once would mean a PING and a WINDOW_UPDATE with every message.
 Whoever uses this answers a little later.
-Source: RFC 9113 4.1 (frames), 6.7 (PING); grpc-go internal/transport/bdp_estimator.go, http2_client.go (handleData).
+Source: RFC 9113 3.4 (preface), 4.1 (frames), 6.7 (PING); grpc-go internal/transport: bdp_estimator.go, http2_client.go
+(handleData).
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from hyperframe.frame import PingFrame
 
 from .errors import ConnectionViolated
 
+MAX_FRAME_BYTES = 16 * 1024
+"""The least that RFC 9113 allows (4.2), and what `h2` announces; but it looks only once it has the whole frame."""
 MAX_FRAMES = 2048
 """In one read: more are a flood of frames with next to nothing in them."""
 
-_PREFACE_BYTES = 24
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADER = struct.Struct(">HBBBI")
 _HEADER_BYTES = _HEADER.size
 _PING, _PING_BYTES = 6, 8
@@ -28,11 +31,14 @@ class FrameGate:
 
     def __init__(self) -> None:
         self.pings: list[bytes] = []
-        self._rest = _PREFACE_BYTES  # bytes that are still to come of the frame that is passing
+        self._preface = _PREFACE  # what is still to come of it
+        self._rest = len(_PREFACE)  # bytes that are still to come of the frame that is passing
         self._held = b""  # the beginning of a frame, too short to know it
 
     def admit(self, data: bytes | memoryview) -> bytes | memoryview:
         """What `h2` is to see of `data` and of what was held back before. Raises: ConnectionViolated."""
+        if self._preface:
+            self._check_preface(data)
         if self._held:
             data = self._held + data
         admitted: list[bytes | memoryview] = []
@@ -42,8 +48,7 @@ class FrameGate:
             high, low, kind, flags, stream_id = _HEADER.unpack_from(data, position)
             end = position + _HEADER_BYTES + (high << 8 | low)
             frames += 1
-            if frames > MAX_FRAMES:
-                raise ConnectionViolated("client floods the connection with small frames", field="frame")
+            self._check(end - position, frames)
             if (kind, flags & 1, stream_id, high, low) == (_PING, 0, 0, 0, _PING_BYTES):
                 if end > size:
                     break
@@ -61,3 +66,16 @@ class FrameGate:
         answers = b"".join(PingFrame(opaque_data=data, flags=["ACK"]).serialize() for data in self.pings)
         self.pings.clear()
         return answers
+
+    def _check_preface(self, data: bytes | memoryview) -> None:
+        expected = self._preface[: len(data)]
+        if data[: len(expected)] != expected:
+            raise ConnectionViolated("client does not speak HTTP/2, or it uses TLS and this server does not")
+        self._preface = self._preface[len(expected) :]
+
+    @staticmethod
+    def _check(length: int, frames: int) -> None:
+        if length > _HEADER_BYTES + MAX_FRAME_BYTES:
+            raise ConnectionViolated("client sends a frame that is too long", field="frame")
+        if frames > MAX_FRAMES:
+            raise ConnectionViolated("client floods the connection with small frames", field="frame")

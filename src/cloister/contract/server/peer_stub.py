@@ -14,7 +14,7 @@ from cloister.contract.iterators import KeyModification, KeyValue, Page
 from cloister.contract.response import Response, ResponseCode
 
 from . import messages
-from .messages import Kind, Request, WriteRecord
+from .messages import Request, WriteRecord
 from .stream import CallStarted
 
 Ask = Callable[[Request], Awaitable[bytes]]
@@ -70,19 +70,19 @@ class PeerStub:
         if self._batch is None:
             await self._ask(messages.put_state(key, value, collection))
         else:
-            self._batch.append(WriteRecord(type=Kind.PUT_STATE, key=key, value=value, collection=collection))
+            self._batch.append(WriteRecord(type=WriteRecord.PUT_STATE, key=key, value=value, collection=collection))
 
     async def delete_state(self, key: str, collection: str = "") -> None:
         if self._batch is None:
             await self._ask(messages.delete_state(key, collection))
         else:
-            self._batch.append(WriteRecord(type=Kind.DEL_STATE, key=key, collection=collection))
+            self._batch.append(WriteRecord(type=WriteRecord.DEL_STATE, key=key, collection=collection))
 
     async def purge_private_data(self, collection: str, key: str) -> None:
         if self._batch is None:
             await self._ask(messages.purge_private_data(collection, key))
         else:
-            self._batch.append(WriteRecord(type=Kind.PURGE_PRIVATE_DATA, key=key, collection=collection))
+            self._batch.append(WriteRecord(type=WriteRecord.PURGE_PRIVATE_DATA, key=key, collection=collection))
 
     async def get_private_data_hash(self, collection: str, key: str) -> bytes:
         return await self._ask(messages.get_private_data_hash(collection, key))
@@ -95,7 +95,7 @@ class PeerStub:
             await self._ask(messages.put_state_metadata(key, metakey, value, collection))
         else:
             entry = {"metakey": metakey, "value": value}
-            record = WriteRecord(type=Kind.PUT_STATE_METADATA, key=key, collection=collection, metadata=entry)
+            record = WriteRecord(type=WriteRecord.PUT_STATE_METADATA, key=key, collection=collection, metadata=entry)
             self._batch.append(record)
 
     async def get_state_by_range(
