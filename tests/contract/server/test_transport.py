@@ -168,11 +168,13 @@ async def test_a_connection_goes_on_when_one_of_its_streams_is_reset(server: Cha
 async def test_a_connection_without_calls_is_ended_and_one_with_a_call_is_not(
     server: ChaincodeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "IDLE_S", 0.1)
-    async with await SocketClient.dial(server.address) as busy, await SocketClient.dial(server.address) as idle:
+    async with await SocketClient.dial(server.address) as busy:
         stream_id = await busy.register()
+        monkeypatch.setattr(transport, "IDLE_S", 0.1)
+        idle = await SocketClient.dial(server.address)
         assert (await idle.next(http2.ConnectionTerminated)).error_code == 0
         await idle.ended()
+        idle.writer.close()
         busy.send(stream_id, call_of(b"read"))
         await busy.next(http2.DataReceived)
         busy.http2.reset_stream(stream_id)
