@@ -93,6 +93,27 @@ async def test_a_peer_without_credit_gets_the_rest_once_it_gives_some(server: Ch
         assert LARGE in await client.message()
 
 
+async def test_nothing_more_is_read_from_a_client_that_does_not_read_until_it_does(server: ChaincodeServer) -> None:
+    ping = frame(6, 0, 0, b"12345678")
+    async with await SocketClient.dial(server.address) as client:
+        await client.register()
+        (connection,) = server._listener.connections if server._listener else ()
+        assert connection._transport is not None
+        connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        sent = 0
+        while connection._transport.is_reading():
+            client.writer.write(ping * 1000)
+            sent += 1000
+            assert sent < 10_000_000
+            await asyncio.sleep(0)
+        assert connection._transport.get_write_buffer_size() < 1 << 20
+        assert await lives(server)
+        answers = b""
+        async with asyncio.timeout(10):
+            while answers.count(frame(6, 1, 0, b"12345678")) < sent:
+                answers += await client.reader.read(1 << 20)
+
+
 @pytest.mark.parametrize(
     "sent",
     [frame(0, 0, 0, b"data on no stream"), frame(6, 0, 0, b"short"), frame(0, 0, 1, bytes(16385)), b"\xff" * 64],
