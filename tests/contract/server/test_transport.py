@@ -104,7 +104,7 @@ async def test_nothing_more_is_read_from_a_client_that_does_not_read_until_it_do
         while connection._transport.is_reading():
             client.writer.write(ping * 1000)
             sent += 1000
-            assert sent < 10_000_000
+            assert sent < 1_000_000
             await asyncio.sleep(0)
         assert connection._transport.get_write_buffer_size() < 1 << 20
         assert await lives(server)
