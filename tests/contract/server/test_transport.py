@@ -97,7 +97,8 @@ async def test_nothing_more_is_read_from_a_client_that_does_not_read_until_it_do
     ping = frame(6, 0, 0, b"12345678")
     async with await SocketClient.dial(server.address) as client:
         await client.register()
-        (connection,) = server._listener.connections if server._listener else ()
+        assert server._listener is not None
+        (connection,) = server._listener.connections
         assert connection._transport is not None
         connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
         sent = 0
