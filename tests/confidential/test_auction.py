@@ -112,6 +112,13 @@ async def test_an_ordinary_client_gets_a_coarse_refusal(callers: Callers) -> Non
             await gateway.network(network.channel).contract("auction").submit_transaction("create", "x")
 
 
+async def test_b7_evaluating_a_transaction_function_tells_nothing(callers: Callers) -> None:
+    """Its answer is sealed to the chaincode's own keys until the commit; a query's twin: `kv get_state`."""
+    with pytest.raises(Refused, match="revealed on commit") as caught:
+        await callers.evaluate("org1/User1", "auction", "eval", "any")
+    assert caught.value.reason == "reveal"
+
+
 async def test_a_client_that_pins_other_code_refuses_to_send_anything(callers: Callers) -> None:
     network = callers.network
     trust = replaced(Workspace(network).trust("auction"), measurements=frozenset({bytes(32)}))
