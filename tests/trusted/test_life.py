@@ -23,7 +23,7 @@ from cloister.trusted.attest.platform import make_simulation_platform
 from cloister.trusted.attest.policy import AppraisalPolicy, ReferenceValues
 from cloister.trusted.chaincode.contract_image import ContractImage
 from cloister.trusted.chaincode.enclave import Enclave
-from cloister.trusted.protocol.key_set import parse_descriptor
+from cloister.trusted.protocol.key_set import parse_descriptor, succeeds
 from cloister.trusted.protocol.upgrade import UpgradeApproval, encode_approvals
 from cloister.wire.messages import (
     Activate,
@@ -279,9 +279,10 @@ def test_a_provisioned_enclave_with_keys_cannot_be_moved_elsewhere(first: First)
         assert first.enclave.handle(9, replaced(provision_message(), **change)) == Refusal("state", "")
 
 
-def test_a_new_sequence_gets_new_keys_and_reads_old_state(image: ContractImage, first: First) -> None:
+def test_a_new_sequence_gets_new_keys_which_the_old_ones_sign(image: ContractImage, first: First) -> None:
     enclave, chain = first.enclave, first.ledger.chain
-    before = status_of(enclave).key_set_id
+    before, previous = status_of(enclave).key_set_id, parse_descriptor(chain.key_sets[1]).result_key
+    assert not succeeds(chain.key_sets[1], previous)
     assert isinstance(enclave.handle(5, provision_message(sequence=2)), Provisioned)
     assert status_of(enclave).state == "provisioned"
     chain.definitions[2] = status_of(enclave).measurement
@@ -291,6 +292,7 @@ def test_a_new_sequence_gets_new_keys_and_reads_old_state(image: ContractImage, 
     chain.key_sets[2] = made.descriptor
     assert isinstance(drive(enclave, first.ledger, Activate()), Sealed)
     assert status_of(enclave).key_set_id != before
+    assert succeeds(made.descriptor, previous)
 
 
 # --- evidence ---------------------------------------------------------------------------------------------------------

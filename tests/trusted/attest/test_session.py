@@ -68,6 +68,12 @@ def test_each_side_is_told_whose_evidence_to_appraise() -> None:
     assert initiator.evidence_of(responder.welcome) == (LEDGER.party.evidence, LEDGER.party.endorsements)
 
 
+def test_e5_a_hello_has_no_room_for_more_than_its_evidence() -> None:
+    for nonce in (b"", bytes(31), bytes(1 << 20)):
+        with pytest.raises(MalformedInput):
+            hello_evidence(encode_frame(b"cloister/session/hello/1", (b"evidence", b"endorsements", nonce)))
+
+
 def test_sessions_of_the_same_sides_have_different_keys_and_ids() -> None:
     first, second = made(), made()
     assert first[0].session_id != second[0].session_id

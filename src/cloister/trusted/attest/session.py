@@ -113,7 +113,8 @@ class Responder:
 
 def hello_evidence(hello: bytes) -> tuple[bytes, bytes]:
     """The initiator's (evidence, endorsements), for the responder to appraise. Raises: MalformedInput."""
-    evidence, endorsements, _nonce = decode_frame(_TAG_HELLO, hello, count=3)
+    evidence, endorsements, nonce = decode_frame(_TAG_HELLO, hello, count=3)
+    require_length(nonce, (_SECRET_BYTES,), "session nonce")  # the hello is kept until the confirm comes
     return evidence, endorsements
 
 

@@ -179,7 +179,10 @@ def find_chains(
     leaf: Certificate, roots: Sequence[Certificate], intermediates: Sequence[Certificate]
 ) -> list[tuple[Certificate, ...]]:
     """All chains from a certificate to a root, at Fabric's time for it; empty if it does not verify."""
-    moment = validation_time(leaf)
+    try:
+        moment = validation_time(leaf)
+    except OverflowError:  # Go counts on into the year 10000, where no certificate is valid
+        return []
     if leaf.has_unknown_critical_extension or not _valid_at(leaf, moment):
         return []
     if leaf in roots:
