@@ -255,6 +255,18 @@ def test_fresh_keys_are_not_made_where_those_of_an_earlier_definition_exist(imag
     assert drive(newcomer, first.ledger, MakeKeys()) == Refusal("earlier-keys", "")
 
 
+def test_keys_that_skip_those_of_a_definition_in_between_are_not_made(image: ContractImage, first: First) -> None:
+    """Signed by the key set before the last, they would never count, and their definition would be without keys."""
+    enclave, chain = first.enclave, first.ledger.chain
+    chain.definitions[3] = status_of(enclave).measurement
+    chain.key_sets[2] = chain.key_sets[1]  # anything that counts
+    assert isinstance(enclave.handle(5, provision_message(sequence=3)), Provisioned)
+    first.ledger.connect(enclave)
+    assert drive(enclave, first.ledger, MakeKeys()) == Refusal("earlier-keys", "")
+    del chain.key_sets[2]
+    assert isinstance(drive(enclave, first.ledger, MakeKeys()), KeysMade)
+
+
 def test_an_enclave_without_keys_refuses_to_run(image: ContractImage) -> None:
     assert make_enclave(image).handle(1, Invoke(b"")) == Refusal("not-initialised", "")
 

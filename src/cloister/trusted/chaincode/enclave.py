@@ -293,8 +293,9 @@ class Enclave:
         member = self._provisioned()
         if self._is_ready(member):
             raise Refused("keys refused: this definition has keys already", reason="state")
-        if self._active is None and member.attested.sequence > 1:
-            await require_no_earlier(member.attested.sequence, self._ledger())
+        held = self._active.current.sequence if self._active is not None else 0
+        if member.attested.sequence > held + 1:
+            await require_no_earlier(member.attested.sequence, self._ledger(), after=held)
             self._require_unchanged(member)
         if self._candidate is None:
             self._candidate = make_key_ring(

@@ -37,12 +37,14 @@ async def require_first(ring: KeyRing, session: LedgerSession) -> None:
         raise Refused("key set refused: it was not the first one committed", reason="key-set")
 
 
-async def require_no_earlier(sequence: int, session: LedgerSession) -> None:
-    """No key set was ever committed for an earlier sequence: else fresh keys would lose the state under those.
+async def require_no_earlier(sequence: int, session: LedgerSession, *, after: int) -> None:
+    """No key set was ever committed for a sequence above `after` and below this one.
+
+    Else fresh keys would lose the state under those; and, signed by an older key set, they would never count.
 
     Raises: Refused(reason="earlier-keys").
     """
-    for earlier in range(sequence - 1, 0, -1):
+    for earlier in range(sequence - 1, after, -1):
         _, answer = await session.ask(AskKeySet(earlier), KeySetAnswer)
         if answer.key_set_id:
             raise Refused(
