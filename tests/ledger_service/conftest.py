@@ -16,6 +16,7 @@ from fabric_protos.peer.lifecycle import lifecycle_pb2
 
 from cloister.deploy.deploy import connected
 from cloister.deploy.workspace import REGISTRY, Workspace
+from cloister.gateway import Contract, EndorseError, SubmitError, SubmittedTransaction
 from cloister.ledger_service.client import LedgerServiceClient, open_ledger_service
 from cloister.ledger_service.config import LedgerConfig, OrdererFiles
 from cloister.ledger_service.errors import LedgerLost
@@ -24,10 +25,10 @@ from cloister.lifecycle import ChaincodeDefinition
 from cloister.lifecycle.client import LIFECYCLE
 from cloister.network import Network, NetworkOptions
 
-BOUND_S = 20.0
+BOUND_S = 60.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def followed_network(fabric_binaries: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Network]:
     """One organisation, some blocks."""
     options = NetworkOptions(organisations=1, orderers=3, batch_timeout="100ms")
@@ -72,12 +73,20 @@ async def add_transactions(network: Network, count: int) -> list[str]:
             definition = ChaincodeDefinition(f"cc{os.urandom(6).hex()}", "1.0")
             approval = lifecycle_pb2.ApproveChaincodeDefinitionForMyOrgArgs(**definition.fields())
             approval.source.unavailable.SetInParent()
-            submitted = await contract.submit_async(
-                "ApproveChaincodeDefinitionForMyOrg", arguments=[approval.SerializeToString()]
-            )
+            submitted = await _submit(contract, approval.SerializeToString())
             (await submitted.status()).require_successful()
             found.append(submitted.transaction_id)
     return found
+
+
+async def _submit(contract: Contract, approval: bytes) -> SubmittedTransaction:
+    """Again and again: peer and orderers may have been started a moment ago and not found each other yet."""
+    async with asyncio.timeout(BOUND_S):
+        while True:
+            try:
+                return await contract.submit_async("ApproveChaincodeDefinitionForMyOrg", arguments=[approval])
+            except (EndorseError, SubmitError):
+                await asyncio.sleep(0.1)
 
 
 async def chain_info(network: Network) -> dict[str, Any]:
