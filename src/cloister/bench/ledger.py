@@ -1,4 +1,7 @@
-"""The judge beside a real peer and beside bare signature checks: the same ledger, the same cores, round by round."""
+"""The judge beside a real peer and beside bare signature checks: the same ledger, the same cores, round by round.
+
+Within a round judge and signature checks take turns every few blocks, so that other load on the machine hits both.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import gc
 import hashlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +37,7 @@ from .recorded import FIRST_BLOCK, recorded_ledger
 AIM_PEER, AIM_RAW = 1.5, 0.6
 """How much of a peer's rate, and of the raw rate, the judge is to reach: as medians over the rounds."""
 _BATCH = 32
+_TURN_BLOCKS = 10
 _PREHASHED = ec.ECDSA(Prehashed(hashes.SHA256()))
 Progress = Callable[[str], None]
 RawTask = tuple[Any, bytes, bytes]
@@ -73,18 +78,18 @@ def bench_ledger(folder: Path, *, transactions: int, rounds: int, keys: int, pro
     seconds: dict[str, list[float]] = {"peer": [], "judge": [], "raw": []}
     with recorded_ledger(folder, transactions, progress) as ledger:
         blocks: list[bytes] = []
-        tasks: list[RawTask] = []
+        tasks: list[list[RawTask]] = []
         for number in range(1, rounds + 1):
             progress(f"round {number} of {rounds}: a peer catches up")
             seconds["peer"].append(catch_up(ledger))
             if not blocks:
                 blocks = _read(ledger_folder(ledger.network), transactions)
-                tasks = _raw_tasks(blocks[FIRST_BLOCK:])
+                tasks = [_raw_tasks(block) for block in blocks]
                 gc.freeze()  # what is kept here is not for the judge's garbage collections to go through
-            progress(f"round {number} of {rounds}: the judge")
-            seconds["judge"].append(_judge(blocks))
-            progress(f"round {number} of {rounds}: signatures alone")
-            seconds["raw"].append(_verify(tasks))
+            progress(f"round {number} of {rounds}: the judge, and signatures alone")
+            judged, verified = _take_turns(blocks, tasks)
+            seconds["judge"].append(judged)
+            seconds["raw"].append(verified)
         version = ledger.network.layout.fabric_version
     progress(f"memory of {keys} keys")
     rates = {name: [transactions / item for item in items] for name, items in seconds.items()}
@@ -93,7 +98,7 @@ def bench_ledger(folder: Path, *, transactions: int, rounds: int, keys: int, pro
         cores=os.cpu_count() or 1,
         transactions=transactions,
         blocks=len(blocks) - FIRST_BLOCK,
-        signatures=len(tasks),
+        signatures=sum(len(of_block) for of_block in tasks[FIRST_BLOCK:]),
         rounds=rounds,
         judge=figure(rates["judge"]),
         peer=figure(rates["peer"]),
@@ -117,19 +122,28 @@ def _read(folder: Path, transactions: int) -> list[bytes]:
     return blocks
 
 
-def _judge(blocks: Sequence[bytes]) -> float:
-    """Seconds to judge and commit everything from FIRST_BLOCK on, commit hashes included."""
+def _take_turns(blocks: Sequence[bytes], tasks: Sequence[Sequence[RawTask]]) -> tuple[float, float]:
+    """Everything from FIRST_BLOCK on, on all cores: seconds to judge and commit it, commit hashes included, and seconds
+    for nothing but the P-256 verifications."""
     judge, _ = start(blocks[0])
     for block in blocks[1:FIRST_BLOCK]:
         judge.follow(block)
-    with all_cores() as checker:
-        begun = time.perf_counter()
-        for _ in follow_all(judge, blocks[FIRST_BLOCK:], checker):
-            pass
-        return time.perf_counter() - begun
+    judged = verified = 0.0
+    with all_cores() as checker, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for first in range(FIRST_BLOCK, len(blocks), _TURN_BLOCKS):
+            turn = slice(first, first + _TURN_BLOCKS)
+            signatures = [task for of_block in tasks[turn] for task in of_block]
+            batches = [signatures[at : at + _BATCH] for at in range(0, len(signatures), _BATCH)]
+            begun = time.perf_counter()
+            deque(follow_all(judge, blocks[turn], checker), maxlen=0)
+            between = time.perf_counter()
+            deque(pool.map(_verify_batch, batches), maxlen=0)
+            judged += between - begun
+            verified += time.perf_counter() - between
+    return judged, verified
 
 
-def _raw_tasks(blocks: Sequence[bytes]) -> list[RawTask]:
+def _raw_tasks(block: bytes) -> list[RawTask]:
     """Every signature of creators and endorsers, with its message hashed already."""
     found: list[RawTask] = []
 
@@ -139,20 +153,8 @@ def _raw_tasks(blocks: Sequence[bytes]) -> list[RawTask]:
         )
         return [[True] * len(batch) for batch in batches]
 
-    checker = SignatureChecker(collect)
-    for block in blocks:
-        prepare_blocks([block], checker)
+    prepare_blocks([block], SignatureChecker(collect))
     return found
-
-
-def _verify(tasks: Sequence[RawTask]) -> float:
-    """Seconds for nothing but the P-256 verifications, on all cores."""
-    batches = [tasks[first : first + _BATCH] for first in range(0, len(tasks), _BATCH)]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        begun = time.perf_counter()
-        for _ in pool.map(_verify_batch, batches):
-            pass
-        return time.perf_counter() - begun
 
 
 def _verify_batch(batch: Sequence[RawTask]) -> None:

@@ -37,9 +37,9 @@ def ledger(*, transactions: int, rounds: int, keys: int, directory: Path | None,
     """How fast the judge is, beside a real peer and beside bare signature checks.
 
     Records a ledger of honest transactions, each with a client's signature and two endorsements, through a real
-    orderer. Then, round by round: a fresh peer joins the channel and catches up; the judge judges the same blocks; as
-    many P-256 verifications are made and nothing else. Ratios are taken within each round, so that other load on the
-    machine disturbs them little.
+    orderer. Then, round by round: a fresh peer joins the channel and catches up; the judge judges the same blocks, and
+    by turns with it as many P-256 verifications are made and nothing else. Ratios are taken within each round, so that
+    other load on the machine disturbs them less.
 
     Exit code 0 whether the aims are reached or not: the output says so.
     """
