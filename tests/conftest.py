@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from cloister.errors import EnvironmentFailed
 from cloister.network import Network, NetworkOptions, find_binaries
 from cloister.network.install import install_binaries
+
+# A deadline for each example measures how busy the machine is: real Fabric networks run beside it.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")
