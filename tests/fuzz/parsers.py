@@ -1,4 +1,4 @@
-"""Every parser of untrusted bytes, found by its shape: a public function whose one argument that is needed is `bytes`.
+"""Every parser of untrusted bytes, found by its shape: a public function, not async, whose one needed argument is `bytes`.
 
 So a new parser is fuzzed from the day it is written. The few that need more stand in `_others`.
 """
@@ -26,7 +26,7 @@ def all_parsers() -> dict[str, Parser]:
     for module in modules():
         for name, function in inspect.getmembers(module, inspect.isfunction):
             own = function.__module__ == module.__name__ and not name.startswith(("_", *_NOT_PARSERS))
-            if own and _needs_bytes_alone(function):
+            if own and _needs_bytes_alone(function) and not inspect.iscoroutinefunction(function):
                 found[f"{module.__name__}.{name}"] = function
     return found | _others()
 
