@@ -1,4 +1,4 @@
-"""Every parser of untrusted bytes, found by its shape: a public function, not async, whose one needed argument is `bytes`.
+"""Every parser of untrusted bytes, found by its shape: a public, plain function whose one needed argument is `bytes`.
 
 So a new parser is fuzzed from the day it is written. The few that need more stand in `_others`.
 """
