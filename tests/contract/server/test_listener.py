@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
 
 from cloister.contract import Response, success
-from cloister.contract.server import ChaincodeServer, PeerStub, ServerTls, listener
+from cloister.contract.server import ChaincodeServer, PeerStub, ServerTls, listener, server
 from support.http2_client import SocketClient
 from support.memory_ledger import MemoryLedger
 from support.simulated_peer import SimulatedPeer
@@ -104,6 +106,35 @@ async def test_a_stop_does_not_wait_for_handshakes(secured: ChaincodeServer) -> 
         await secured.stop(0)
         assert await reader.read() == b""
     writer.close()
+
+
+@pytest.mark.parametrize("tls", [None, ServerTls(KEY, CERTIFICATE)], ids=["plain", "tls"])
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_stop_at_any_moment_of_a_dial_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch, tls: ServerTls | None, turns: int
+) -> None:
+    accepted: list[socket.socket] = []  # kept, so that it is not the garbage collector that closes them
+    accept = socket.socket.accept
+
+    def kept(listening: socket.socket) -> tuple[socket.socket, Any]:
+        taken = accept(listening)
+        accepted.append(taken[0])
+        return taken
+
+    monkeypatch.setattr(socket.socket, "accept", kept)
+    monkeypatch.setattr(server, "STREAM_END_S", 0.05)
+    stopped = ChaincodeServer(_nothing, "label:hash", tls=tls)
+    await stopped.start()
+    host, _, port = stopped.address.rpartition(":")
+    with socket.socket() as client:
+        await asyncio.sleep(0)
+        client.connect((host, int(port)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await stopped.stop(0)
+        async with asyncio.timeout(10):
+            while any(item.fileno() != -1 for item in accepted):
+                await asyncio.sleep(0)
 
 
 async def test_connections_are_bounded_and_there_is_room_again_later(

@@ -29,33 +29,33 @@ class Listener:
         self.connections: set[PeerConnection] = set()
         self._make_connection = make_connection
         self._tls = tls
+        self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
-        self._accepting: list[asyncio.Task[None]] = []
-        self._serving: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None]] = set()  # handshakes too
 
     async def open(self, host: str, port: int) -> int:
         """Listen on all addresses of `host`; the actual port. Raises: ServerNotStarted."""
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for family, address in sorted({(item[0], str(item[4][0])) for item in found}):
                 self._sockets.append(_listening_socket(family, address, port))
                 port = self._sockets[0].getsockname()[1]
         except OSError as error:
-            self._close_sockets()
+            self.stop_accepting()
             raise ServerNotStarted(
                 f"cannot listen on {host}:{port}: {error.strerror}", hint="the port may be in use"
             ) from error
-        self._accepting = [loop.create_task(self._accept(item)) for item in self._sockets]
+        for item in self._sockets:
+            self._loop.add_reader(item, self._accept, item)
         return port
 
-    async def stop_accepting(self) -> None:
+    def stop_accepting(self) -> None:
         """Close the listening sockets; connections go on."""
-        for task in self._accepting:
-            task.cancel()
-        if self._accepting:
-            await asyncio.wait(self._accepting)
-        self._close_sockets()
+        for item in self._sockets:
+            self._loop.remove_reader(item)
+            item.close()
+        self._sockets.clear()
 
     async def close(self, timeout_s: float) -> None:
         """Wait until all connections are closed; after `timeout_s` drop them, and those still in their handshake."""
@@ -63,51 +63,52 @@ class Listener:
             _, late = await asyncio.wait(self._serving, timeout=timeout_s)
             for connection in self.connections:
                 connection.abort()
-            for task in late:
+            for task in self._handshakes:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
 
-    def _close_sockets(self) -> None:
-        for item in self._sockets:
-            item.close()
-        self._sockets.clear()
+    def _accept(self, listening: socket.socket) -> None:
+        """Take one connection. Not `sock_accept`: cancelled at the wrong moment, that leaves what it took open."""
+        try:
+            accepted, _ = listening.accept()
+        except (BlockingIOError, ConnectionError):  # a client gone again
+            return
+        except OSError as error:  # no file descriptor left
+            log.warning("connection not accepted: %s", error.strerror)
+            self._loop.remove_reader(listening)
+            self._loop.call_later(ACCEPT_RETRY_S, self._accept_again, listening)
+            return
+        if len(self._serving) >= MAX_CONNECTIONS:
+            log.warning("connection refused: there are %d already", MAX_CONNECTIONS)
+            accepted.close()
+            return
+        task = self._loop.create_task(self._serve(accepted))
+        for tasks in (self._handshakes, self._serving):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        task.add_done_callback(lambda _: accepted.close())  # cancelled before its first step, nothing else does
 
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = await loop.sock_accept(listening)
-            except OSError as error:  # no file descriptor left, or a client gone again
-                log.warning("connection not accepted: %s", error.strerror)
-                await asyncio.sleep(ACCEPT_RETRY_S)
-                continue
-            if len(self._serving) >= MAX_CONNECTIONS:
-                log.warning("connection refused: there are %d already", MAX_CONNECTIONS)
-                accepted.close()
-                continue
-            task = loop.create_task(self._serve(accepted))
-            self._serving.add(task)
-            task.add_done_callback(self._serving.discard)
+    def _accept_again(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            self._loop.add_reader(listening, self._accept, listening)
 
     async def _serve(self, accepted: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         connection = self._make_connection()
         timeout_s = HANDSHAKE_S if self._tls else None
         try:
             _configure(accepted)
-            await loop.connect_accepted_socket(
+            await self._loop.connect_accepted_socket(
                 lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=timeout_s
             )
         except OSError as error:  # those of TLS among them
             log.warning("connection refused: TLS handshake failed (%s)", getattr(error, "reason", "") or "broken off")
-            accepted.close()
             return
-        self.connections.add(connection)
-        try:
-            await connection.closed.wait()
         finally:
-            self.connections.discard(connection)
+            self._handshakes.difference_update({asyncio.current_task()})
+        self.connections.add(connection)
+        await connection.closed.wait()
+        self.connections.discard(connection)
 
 
 def _listening_socket(family: int, address: str, port: int) -> socket.socket:

@@ -72,7 +72,7 @@ class ChaincodeServer:
             session.stopping = True
         for connection in listener.connections:
             connection.announce_end()
-        await listener.stop_accepting()
+        listener.stop_accepting()
         calls = {call for session in self._sessions for call in session.calls}
         unfinished = (await asyncio.wait(calls, timeout=grace_s))[1] if calls else set()
         for connection in listener.connections:
