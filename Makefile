@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # How long `make fuzz` runs, all targets together.
 SECONDS ?= 60
 
-.PHONY: help demo test test-3.1 check fuzz fuzz-again format types lint lock proto clean fabric
+.PHONY: help demo test test-3.1 check fuzz fuzz-again format types lint lock clean fabric
 
 help:
 	@echo "make demo    set up, start a real Fabric network, run the sealed-bid auction on it"
@@ -17,7 +17,6 @@ help:
 	@echo "make fuzz    fuzz the judge and every parser, for SECONDS=$(SECONDS)"
 	@echo "make fabric  build the Fabric binaries into the user cache (demo and test do it when needed)"
 	@echo "make lock    resolve requirements/*.txt anew"
-	@echo "make proto   generate the protobuf code anew"
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "cloister needs Python 3.11 or newer, found " + sys.version.split()[0] + ": set PYTHON=python3.11 or newer")'
@@ -57,10 +56,6 @@ format: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
-
-proto: $(STAMP)
-	$(BIN)/python -m grpc_tools.protoc -I src --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
-	  --python_out=src --mypy_out=src src/cloister/wire/cloister.proto
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv

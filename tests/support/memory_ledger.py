@@ -106,6 +106,9 @@ class MemoryLedger:
             raise NotSupported(f"no chaincode {name}")
         return self.chaincodes[name](arguments)
 
+    async def get_random_bytes(self, length: int) -> bytes:
+        raise NotSupported("random bytes: not on this ledger")
+
     def set_event(self, name: str, payload: bytes) -> None:
         self.event = (name, payload)
 

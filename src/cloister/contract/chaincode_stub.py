@@ -24,6 +24,9 @@ from .ledger import VALIDATION_PARAMETER, LedgerAccess
 from .response import Response
 from .stub import ChaincodeStubInterface, Creator
 
+MAX_RANDOM_BYTES = 255 * 32
+"""What one HKDF-SHA-256 gives (RFC 5869 section 2.3)."""
+
 
 class ChaincodeStub(ChaincodeStubInterface):
     """One transaction's stub. Subclasses may refuse or replace single methods."""
@@ -169,6 +172,9 @@ class ChaincodeStub(ChaincodeStubInterface):
     def set_event(self, name: str, payload: bytes | str | None = None) -> None:
         self._ledger.set_event(_checked_text(name, "event name"), b"" if payload is None else _as_bytes(payload))
 
+    async def get_random_bytes(self, length: int) -> bytes:
+        return await self._ledger.get_random_bytes(_checked_random_length(length))
+
     async def invoke_chaincode(self, chaincode_name: str, args: Sequence[bytes | str], channel: str = "") -> Response:
         name = f"{chaincode_name}/{channel}" if channel else chaincode_name
         return await self._ledger.invoke_chaincode(name, [_as_bytes(argument) for argument in args])
@@ -200,6 +206,12 @@ def _checked_text(text: object, what: str) -> str:
     if not isinstance(text, str) or not text:
         raise InvalidArgument(f"{what} refused: expected a non-empty string", field=what)
     return text
+
+
+def _checked_random_length(length: object) -> int:
+    if isinstance(length, bool) or not isinstance(length, int) or not 0 < length <= MAX_RANDOM_BYTES:
+        raise InvalidArgument(f"random bytes refused: expected a length from 1 to {MAX_RANDOM_BYTES}", field="length")
+    return length
 
 
 def _checked_page_size(page_size: object) -> int:

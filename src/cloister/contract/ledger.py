@@ -58,6 +58,10 @@ class LedgerAccess(Protocol):
         """`name` is "chaincode" or "chaincode/channel"."""
         ...
 
+    async def get_random_bytes(self, length: int) -> bytes:
+        """1 to 8160 bytes that all endorsers agree on and nobody knows before the commit: confidential mode only."""
+        ...
+
     def set_event(self, name: str, payload: bytes) -> None:
         """Only the last event of a transaction counts."""
         ...

@@ -185,5 +185,13 @@ class ChaincodeStubInterface(ABC):
         """Set the transaction's one event; a later call replaces it. Raises: InvalidArgument for an empty name."""
 
     @abstractmethod
+    async def get_random_bytes(self, length: int) -> bytes:
+        """1 to 8160 random bytes, other ones each time, the same at all endorsers, known to nobody before the commit.
+
+        In confidential mode, in functions revealed on commit. Everywhere else there is no such thing, hence
+        NotSupported. Let them decide what is written, never which keys are read or written: hosts see that.
+        """
+
+    @abstractmethod
     async def invoke_chaincode(self, chaincode_name: str, args: Sequence[bytes | str], channel: str = "") -> Response:
         """Call another chaincode in the same transaction; on another channel, its writes are thrown away."""

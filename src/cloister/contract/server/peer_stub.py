@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from cloister.contract.errors import PeerRefused
+from cloister.contract.errors import NotSupported, PeerRefused
 from cloister.contract.invocation import Invocation, invocation_from_proposal
 from cloister.contract.iterators import KeyModification, KeyValue, Page
 from cloister.contract.response import Response, ResponseCode
@@ -129,6 +129,11 @@ class PeerStub:
         except PeerRefused as refusal:
             return Response(ResponseCode.ERROR, refusal.message)
         return messages.decode_invocation(answer)
+
+    async def get_random_bytes(self, length: int) -> bytes:
+        """Refused: what all endorsers can compute, each of them knows before the commit."""
+        del length
+        raise NotSupported("random bytes: endorsers of plain chaincode have none that nobody knows before the commit")
 
     def set_event(self, name: str, payload: bytes) -> None:
         """Set the transaction's event; it goes to the peer with the response."""

@@ -34,6 +34,7 @@ from .contract_image import ContractImage
 from .keys import KeyRing
 from .ledger_session import LedgerSession
 from .names import KeyNames
+from .randomness import Randomness
 from .sealed_ledger import SealedLedger
 from .sealed_state import SealedState
 
@@ -75,7 +76,8 @@ async def execute(admitted: AdmittedProposal, enclosure: Enclosure) -> Result:
     mode = _mode(request.function, enclosure.image)
     names = KeyNames(enclosure.ring.name_key, enclosure.image.chaincode.clear_key_spaces)
     state = SealedState(ring=enclosure.ring, place=enclosure.place, names=names, reads=reads)
-    ledger = SealedLedger(state, chaincode=enclosure.place.chaincode, is_query=mode.is_query)
+    randomness = _randomness(admitted, enclosure) if mode.on_commit else None
+    ledger = SealedLedger(state, chaincode=enclosure.place.chaincode, is_query=mode.is_query, randomness=randomness)
     response = await _call_contract(admitted, request, ledger, enclosure)  # 3
     response = _settle(response, state, ledger, mode)
     await reads.settle()  # 4
@@ -89,6 +91,12 @@ def _mode(function: str, image: ContractImage) -> _Mode:
         return _Mode(is_query=True, reveal=REVEAL_AT_ENDORSEMENT)
     default = REVEAL_ON_COMMIT if chaincode.has_function(function) else REVEAL_AT_ENDORSEMENT
     return _Mode(is_query=False, reveal=chaincode.reveal_mode(function) or default)
+
+
+def _randomness(admitted: AdmittedProposal, enclosure: Enclosure) -> Randomness:
+    proposal = admitted.proposal
+    key = enclosure.ring.current.random_key
+    return Randomness(key, transaction_id=proposal.transaction_id, proposal_hash=proposal.proposal_hash)
 
 
 def _open(admitted: AdmittedProposal, enclosure: Enclosure) -> Request:

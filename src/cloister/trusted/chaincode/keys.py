@@ -26,6 +26,7 @@ _TAG_VALUE = b"cloister/keys/value/1"
 _TAG_REQUEST = b"cloister/keys/request/1"
 _TAG_RESULT = b"cloister/keys/result/1"
 _TAG_OUTCOME = b"cloister/keys/outcome/1"
+_TAG_RANDOM = b"cloister/keys/random/1"
 _TAG_COMMITMENT = b"cloister/keys/commitment/1"
 _TAG_ID = b"cloister/keys/key-set-id/1"
 _TAG_SET = b"cloister/keys/key-set/1"
@@ -62,6 +63,11 @@ class KeySet:
     def outcome_key(self) -> bytes:
         """32 bytes: seals the outcomes that are revealed on commit only."""
         return self._derive(_TAG_OUTCOME, KEY_BYTES)
+
+    @cached_property
+    def random_key(self) -> bytes:
+        """32 bytes: contracts' random bytes come from it."""
+        return self._derive(_TAG_RANDOM, KEY_BYTES)
 
     @property
     def result_public_key(self) -> bytes:

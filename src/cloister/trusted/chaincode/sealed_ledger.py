@@ -14,14 +14,19 @@ from cloister.contract.keys import COMPOSITE_KEY_NAMESPACE, MAX_UNICODE_RUNE, sp
 from cloister.contract.ledger import VALIDATION_PARAMETER
 from cloister.contract.response import Response
 
+from .randomness import Randomness
 from .sealed_state import Row, SealedState
 
 
 class SealedLedger:
-    """One execution's ledger. The event, if any, is public: `event` is (name, payload)."""
+    """One execution's ledger. The event, if any, is public: `event` is (name, payload).
 
-    def __init__(self, state: SealedState, *, chaincode: str, is_query: bool) -> None:
+    `randomness` is None where an outcome is told before the commit.
+    """
+
+    def __init__(self, state: SealedState, *, chaincode: str, is_query: bool, randomness: Randomness | None) -> None:
         self._state = state
+        self._randomness = randomness
         self._chaincode = chaincode
         self._is_query = is_query
         self.event: tuple[str, bytes] | None = None
@@ -74,6 +79,12 @@ class SealedLedger:
         """An explicit disclosure by the author: name and payload are public. The last one counts."""
         name.encode("utf-8")  # what has no encoding fails here, as the contract's own error
         self.event = (name, payload)
+
+    async def get_random_bytes(self, length: int) -> bytes:
+        """What nobody knows before the commit; refused in functions that tell their outcome earlier."""
+        if self._randomness is None:
+            _refuse("random bytes outside functions revealed on commit")
+        return self._randomness.draw(length, self._state.reads_digest())
 
     async def get_query_result(
         self, query: str, collection: str = "", *, page_size: int = 0, bookmark: str = ""
