@@ -14,8 +14,10 @@ import pytest
 
 from cloister.trusted.chaincode.ask import Task, TaskRefused
 from cloister.trusted.chaincode.checked_reads import CheckedReads
+from cloister.trusted.chaincode.contract_image import load_contract_image
 from cloister.trusted.protocol.statement import NO_CHECKPOINT, Checkpoint
 from cloister.wire.messages import (
+    Abandon,
     AskLedger,
     GetParameter,
     GetRange,
@@ -28,8 +30,9 @@ from cloister.wire.messages import (
     RowsAnswer,
     ValueAnswer,
 )
+from support import swallower
 from support.chain import MVCC_READ_CONFLICT
-from support.enclaves import Caller, OpenedResult, Session, World, make_ledger, new_session
+from support.enclaves import Caller, OpenedResult, Session, World, make_ledger, new_session, session_of
 from support.naive import naive_build
 
 Lie = Callable[[Any, Any], Any]
@@ -249,6 +252,29 @@ def test_p5_no_further_question_follows_a_false_answer(session: Session) -> None
     world.run(session.enclave, signed)
     asked = [item for item in world.trace if isinstance(item, GetState | GetRange | GetParameter)]
     assert len(asked) == 1
+
+
+def test_p5_a_contract_that_catches_everything_does_not_go_on_after_a_false_answer() -> None:
+    """Neither a signature nor the next question: a bare `except` must not make absence of a refusal."""
+    session = session_of(load_contract_image(swallower.__file__))
+    session.call("put", "k", "taken")
+    assert session.call("claim", "k", "x").outcome.payload == b"TAKEN"
+    session.ledger.floor = session.chain.height
+    world = LyingPeer(session, everything_absent)
+    signed, _, _ = session.propose("claim", "k", "x")
+    assert world.run(session.enclave, signed) == Refusal("ledger-behind", "")
+    assert len([item for item in world.trace if isinstance(item, GetState)]) == 1
+
+
+def test_an_abandoned_contract_that_catches_everything_is_forgotten() -> None:
+    session = session_of(load_contract_image(swallower.__file__))
+    signed, _, _ = session.propose("claim", "k", "x")
+    question = session.enclave.handle(7, Invoke(signed))
+    assert isinstance(question, AskLedger | GetState)
+    while isinstance(question, AskLedger):
+        question = session.enclave.handle(7, session.world.answer(question))
+    assert session.enclave.handle(7, Abandon()) is None
+    assert session.call("claim", "k", "x").outcome.payload == b"CLAIMED"
 
 
 # --- a chain that goes on ---------------------------------------------------------------------------------------------

@@ -79,6 +79,7 @@ async def execute(admitted: AdmittedProposal, enclosure: Enclosure) -> Result:
     randomness = _randomness(admitted, enclosure) if mode.on_commit else None
     ledger = SealedLedger(state, chaincode=enclosure.place.chaincode, is_query=mode.is_query, randomness=randomness)
     response = await _call_contract(admitted, request, ledger, enclosure)  # 3
+    state.require_unbroken()
     response = _settle(response, state, ledger, mode)
     await reads.settle()  # 4
     return await _seal(admitted, request, response, reads, state, ledger, enclosure, mode)  # 5

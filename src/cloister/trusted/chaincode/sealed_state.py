@@ -6,7 +6,8 @@ a key wins; an empty value is a delete (Fabric 2.5.9 core/ledger/kvledger/txmgmt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cloister.errors import MalformedInput, Refused
@@ -48,23 +49,27 @@ class SealedState:
         self._reads = reads
         self._writes: dict[str, tuple[str, bytes]] = {}
         self._parameters: dict[str, bytes] = {}
+        self._broken: BaseException | None = None
 
     # --- reads ------------------------------------------------------------------------------------------------------
 
     async def get(self, key: str) -> bytes | None:
         """The committed value of a plain key, or None. Raises: MalformedInput (key); ExecutionAborted."""
         stored = self._names.stored(key)
-        value = await self._reads.value(stored)
-        if value is None:
-            return None
-        opened = self._open(stored, value)
-        if opened.key != key:
-            raise ExecutionAborted("integrity")
-        return opened.value
+        with self._last_if_it_fails():
+            value = await self._reads.value(stored)
+            if value is None:
+                return None
+            opened = self._open(stored, value)
+            if opened.key != key:
+                raise ExecutionAborted("integrity")
+            return opened.value
 
     async def get_parameter(self, key: str) -> bytes | None:
         """The committed endorsement parameter of a plain key (serialised SignaturePolicyEnvelope), or None."""
-        return await self._reads.parameter(self._names.stored(key))
+        stored = self._names.stored(key)
+        with self._last_if_it_fails():
+            return await self._reads.parameter(stored)
 
     async def partial(self, object_type: str, parts: Sequence[str]) -> tuple[Row, ...]:
         """All rows under a partial composite key, complete, sorted by plain name (UTF-8 order)."""
@@ -82,10 +87,26 @@ class SealedState:
         return await self._range(*self._names.stored_range(start, end), limit=limit, bookmark=bookmark)
 
     async def _range(self, start: str, end: str, *, limit: int, bookmark: str) -> Page:
-        answer = await self._reads.rows(start, end, limit, bookmark)
-        _check_rows(answer.rows, bookmark or start, end, limit or MAX_ROWS)
-        opened = tuple(self._open(key, value) for key, value in answer.rows)
+        with self._last_if_it_fails():
+            answer = await self._reads.rows(start, end, limit, bookmark)
+            _check_rows(answer.rows, bookmark or start, end, limit or MAX_ROWS)
+            opened = tuple(self._open(key, value) for key, value in answer.rows)
         return Page(tuple(Row(item.key, item.value) for item in opened), answer.bookmark if limit else "")
+
+    @contextmanager
+    def _last_if_it_fails(self) -> Iterator[None]:
+        """A contract may catch everything: it must not go on with less than the truth while the host watches."""
+        self.require_unbroken()
+        try:
+            yield
+        except BaseException as failure:
+            self._broken = failure
+            raise
+
+    def require_unbroken(self) -> None:
+        """No read has failed, whatever the contract made of that. Raises: what it failed with."""
+        if self._broken is not None:
+            raise self._broken
 
     def _open(self, stored: str, sealed: bytes) -> OpenedValue:
         try:
