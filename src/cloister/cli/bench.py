@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cloister.errors import UsageError
+
 from .presentation import print_json, status_line, working_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cloister.bench.figures import Figure
     from cloister.bench.ledger import LedgerFigures
 
@@ -52,6 +56,83 @@ def ledger(*, transactions: int, rounds: int, keys: int, directory: Path | None,
     else:
         _show(found)
     return 0
+
+
+@bench.command()
+@click.option("--quick", is_flag=True, help="Only the main ratios: under a minute.")
+@click.option("--clients", "client_text", default="1,2,4,8,16,32,64,128", show_default=True, help="How many at a time.")
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Turns of each server.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=3.0, show_default=True, help="Length of a turn.")
+@click.option(
+    "--batch-timeout",
+    "timeouts",
+    multiple=True,
+    help="The orderer's, a Go duration; several for several networks [default: 100ms, then Fabric's own 2s].",
+)
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Write JSON, table and SVG there.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep the networks' files in this folder [default: a temporary one, removed].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def overhead(
+    *,
+    quick: bool,
+    client_text: str,
+    rounds: int,
+    seconds: float,
+    timeouts: Sequence[str],
+    output: Path | None,
+    directory: Path | None,
+    as_json: bool,
+) -> int:
+    """What confidentiality costs: the same contract, confidential and plain, by turns on the same peers.
+
+    Starts a real Fabric network of two organisations, deploys the samples on every server, and lets clients call them,
+    each as soon as its last call has ended. Within a round every server has one turn; ratios are taken round by round.
+    While a server without ledger enclaves has its turn, the ledger enclaves are paused.
+
+    Latencies are told to the verified endorsement, to the commit status and to the opened outcome, and hold for the
+    batch timeout and block size that stand beside them: with Fabric's own two seconds any overhead is hidden.
+
+    Exit code 0 whether the aims are reached or not: the output says so.
+    """
+    from cloister.bench.overhead import plans
+    from cloister.bench.overhead.report import document
+    from cloister.bench.overhead.run import run
+    from cloister.bench.overhead.servers import CONFIDENTIAL, NODE, OFFICIAL, PLAIN
+    from cloister.bench.overhead.written import table, write
+
+    servers = (PLAIN, CONFIDENTIAL)
+    not_compared = dict.fromkeys((NODE, OFFICIAL), "not measured by this version")
+    plan = plans.quick(servers)
+    if not quick:
+        plan = plans.whole(
+            servers,
+            clients=_counts(client_text),
+            rounds=rounds,
+            seconds=seconds,
+            timeouts=tuple(timeouts) or plans.BATCH_TIMEOUTS,
+        )
+    with working_folder(directory, "cloister-bench-") as folder, status_line(quiet=as_json) as show:
+        result = run(folder, plan, progress=show)
+    found = document(result, plan, not_compared)
+    if output is not None:
+        write(output, result, plan, found)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(table(found))
+    return 0
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    found = tuple(int(item) for item in text.split(",") if item.strip().isdigit())
+    if not found or min(found) < 1 or len(found) != len(text.split(",")):
+        raise UsageError(f"--clients: expected numbers such as 1,16,64, got {text!r}")
+    return found
 
 
 def _document(found: LedgerFigures) -> dict[str, Any]:

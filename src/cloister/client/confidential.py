@@ -52,6 +52,16 @@ class ConfidentialResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CommittedCall:
+    """A valid transaction whose outcome is not opened yet. `outcome`: None unless it was revealed at endorsement."""
+
+    pending: PendingOutcome
+    status: CommitStatus
+    verified: VerifiedResult
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Sealed:
     """A call on its way: the proposal and what is needed to open its answer."""
 
@@ -88,6 +98,30 @@ class ConfidentialContract:
         enclave's); gateway errors; CommitRefused (not valid, for instance MVCC_READ_CONFLICT: submit again);
         NotOpened (committed, but its outcome could not be opened yet).
         """
+        call = await self.commit(
+            function,
+            *arguments,
+            transient=transient,
+            endorsing_organizations=endorsing_organizations,
+            on_pending=on_pending,
+        )
+        outcome = call.outcome
+        if outcome is None:
+            outcome = await self._open_at_once(call.pending, call.status, endorsing_organizations)
+        return ConfidentialResult(outcome.payload, call.status.transaction_id, call.status.block_number, call.verified)
+
+    async def commit(
+        self,
+        function: str,
+        *arguments: str | bytes,
+        transient: Mapping[str, bytes] | None = None,
+        endorsing_organizations: Sequence[str] = (),
+        on_pending: Callable[[PendingOutcome], None] | None = None,
+    ) -> CommittedCall:
+        """`submit` without its last step: the outcome stays closed until `open` is called with what is pending.
+
+        Raises: as `submit`, but for NotOpened; an error of the contract shows only when the outcome is opened.
+        """
 
         async def endorse() -> tuple[_Sealed, Transaction]:
             fresh = self._seal(function, arguments, transient, endorsing_organizations)
@@ -105,10 +139,7 @@ class ConfidentialContract:
         commit = await transaction.submit()
         status = await commit.status()
         _require_valid(status)
-        outcome = result.outcome
-        if outcome is None:
-            outcome = await self._open_at_once(pending, status, endorsing_organizations)
-        return ConfidentialResult(outcome.payload, status.transaction_id, status.block_number, result)
+        return CommittedCall(pending, status, result, result.outcome)
 
     async def evaluate(
         self,

@@ -1,0 +1,157 @@
+"""Who takes turns when. All servers stand on the same peers; within a round each has one turn, in alternating order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cloister.bench.processes import cpu_seconds, load, paused
+from cloister.errors import RemoteFailed
+from cloister.network import Network, NetworkOptions
+
+from .drive import COMMIT, REVEAL, Turn, Until, call_all, take_turn
+from .servers import Field, Server, deployed
+from .work import Work, preparation
+
+MAX_MESSAGES = 100
+"""Transactions that fill a block."""
+_PREPARING_CLIENTS = 32
+_CATCH_UP_S = 120.0
+_POLL_S = 0.05
+_WARM_UP_S = 0.3
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One thing to measure: a work, so many clients, how far they go."""
+
+    work: Work
+    clients: int
+    until: Until
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole run. `seconds`: of each turn; `batch_timeouts`: Go durations, one network each."""
+
+    servers: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    rounds: int
+    seconds: float
+    batch_timeouts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One turn of one server. CPU seconds by role; `behind`: blocks that its ledger enclaves had yet to judge at the
+    end, and `catch_up_s` how long they took; `load`: of the machine, when it began."""
+
+    turn: Turn
+    cpu_s: dict[str, float]
+    ledger_bytes: int
+    behind: int
+    catch_up_s: float
+    load: float
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """All rounds of a cell: server → one entry per round."""
+
+    batch_timeout: str
+    cell: Cell
+    measured: dict[str, list[Measured]]
+
+
+@dataclass
+class RunResult:
+    """Everything that was measured, and on what."""
+
+    fabric_version: str = ""
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cells: list[CellResult] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def run(folder: Path, plan: Plan, *, progress: Progress) -> RunResult:
+    """Start a network for each batch timeout, deploy everything, let the servers take turns, stop it.
+
+    Raises: CloisterError of many kinds.
+    """
+    result = RunResult()
+    begun = time.monotonic()
+    for timeout in plan.batch_timeouts:
+        progress(f"starting a Fabric network, batch timeout {timeout}")
+        options = NetworkOptions(batch_timeout=timeout, max_messages=MAX_MESSAGES)
+        network = Network.up(folder / timeout, options)
+        try:
+            result.fabric_version = network.layout.fabric_version
+            asyncio.run(_measure_all(network, plan, timeout, result, progress))
+        finally:
+            network.down()
+    result.seconds = time.monotonic() - begun
+    return result
+
+
+async def _measure_all(network: Network, plan: Plan, batch_timeout: str, result: RunResult, progress: Progress) -> None:
+    works = [cell.work for cell in plan.cells]
+    contracts = sorted({work.contract for work in works})
+    async with deployed(network, plan.servers, contracts, progress=progress) as found:
+        for server in found.servers:
+            progress(f"preparing: {server.name}")
+            await _prepare(server, works)
+        for number, cell in enumerate(plan.cells, start=1):
+            where = f"batch timeout {batch_timeout}: {cell.work.name}, {cell.clients} clients ({number} of {len(plan.cells)})"
+            result.cells.append(CellResult(batch_timeout, cell, await _measure(found, plan, cell, where, progress)))
+
+
+async def _prepare(server: Server, works: Sequence[Work]) -> None:
+    for contract, steps in preparation(works):
+        for calls in steps:
+            await call_all(server.callers[contract], calls, clients=_PREPARING_CLIENTS)
+
+
+async def _measure(found: Field, plan: Plan, cell: Cell, where: str, progress: Progress) -> dict[str, list[Measured]]:
+    measured: dict[str, list[Measured]] = {server.name: [] for server in found.servers}
+    for number in range(plan.rounds):
+        order = found.servers if number % 2 == 0 else list(reversed(found.servers))
+        for server in order:
+            progress(f"{where}, round {number + 1} of {plan.rounds}: {server.name}")
+            measured[server.name].append(await _one_turn(found, server, cell, plan.seconds, seed=number))
+    return measured
+
+
+async def _one_turn(found: Field, server: Server, cell: Cell, seconds: float, *, seed: int) -> Measured:
+    """Those that work in the background for another server are paused meanwhile, and catch up afterwards, unmeasured:
+    on a channel of its own they would not have had this server's transactions to follow."""
+    others = [pid for item in found.servers if item is not server for pid in item.background]
+    caller, roles = server.callers[cell.work.contract], {**found.shared, **server.pids, "client": (os.getpid(),)}
+    with paused(others):
+        await take_turn(caller, cell.work, clients=cell.clients, seconds=_WARM_UP_S, until=cell.until, seed=-1 - seed)
+        load_before, bytes_before = load(), found.block_bytes()
+        before = {role: cpu_seconds(pids) for role, pids in roles.items()}
+        turn = await take_turn(caller, cell.work, clients=cell.clients, seconds=seconds, until=cell.until, seed=seed)
+        cpu_s = {role: cpu_seconds(pids) - before[role] for role, pids in roles.items()}
+        ledger_bytes = found.block_bytes() - bytes_before
+        behind = await found.behind() if server.background else 0
+    ended = time.monotonic()
+    await _caught_up(found)
+    return Measured(turn, cpu_s, ledger_bytes, behind, time.monotonic() - ended, load_before)
+
+
+async def _caught_up(found: Field) -> None:
+    deadline = time.monotonic() + _CATCH_UP_S
+    while await found.behind():
+        if time.monotonic() > deadline:
+            raise RemoteFailed(f"the ledger enclaves did not catch up within {_CATCH_UP_S:.0f} s")
+        await asyncio.sleep(_POLL_S)
+
+
+def until_of(work: Work) -> Until:
+    """How far clients go: an evaluation's answer is what it is for, all else counts once it is committed."""
+    return REVEAL if work.kind == "eval" else COMMIT
