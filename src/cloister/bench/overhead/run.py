@@ -106,7 +106,7 @@ async def _measure_all(network: Network, plan: Plan, batch_timeout: str, result:
             progress(f"preparing: {server.name}")
             await _prepare(server, works)
         for number, cell in enumerate(plan.cells, start=1):
-            where = f"batch timeout {batch_timeout}: {cell.work.name}, {cell.clients} clients ({number} of {len(plan.cells)})"
+            where = f"{number} of {len(plan.cells)}: {cell.work.name}, {cell.clients} clients"
             result.cells.append(CellResult(batch_timeout, cell, await _measure(found, plan, cell, where, progress)))
 
 
