@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fabric_protos.peer import chaincode_event_pb2, proposal_pb2
 
+from cloister.lifecycle.policy_dsl import parse_policy_expression
 from cloister.testing.definitions import LIFECYCLE
 from cloister.testing.forge import Draft, hashed_rwset, rwset
 from cloister.trusted.ledger.answers import Answers
@@ -140,6 +141,78 @@ def test_a7_an_old_ciphertext_put_back_is_marked_and_a_covered_rewrite_clears_it
     assert marked(judged(channel)) == {"a": transaction_id(rogue)}
     channel.add(keys.draft(Effects(writes=[("a", b"repaired")])))
     assert not marked(judged(channel))
+
+
+def test_p1_a_stale_result_is_not_covered_by_putting_back_what_it_had_read(channel: Channel, keys: KeyHolder) -> None:
+    """Two payments out of one balance: both executed on it, one committed, the balance put back for the other one."""
+    channel.add(keys.draft(Effects(writes=[("balance", OLD)])))
+    read = [PointRead("balance", hashed(OLD))]
+    first = keys.draft(Effects(writes=[("balance", NEW), ("ann", b"paid")], points=read))
+    second = keys.draft(Effects(writes=[("balance", NEW), ("bob", b"paid")], points=read))
+    channel.add(first)
+    rogue = channel.put(("balance", OLD))
+    channel.add(rogue, second)  # in one block, and in a later one
+    third = keys.draft(Effects(writes=[("balance", NEW), ("cid", b"paid")], points=read))
+    channel.add(channel.put(("balance", OLD)))
+    channel.add(third)
+    answers = judged(channel)
+    assert [is_covered(answers, item) for item in (first, second, third)] == [True, False, False]
+    assert set(marked(answers)) == {"balance", "bob", "cid"}
+
+
+def test_p6_a_stale_result_is_not_covered_by_deleting_what_it_had_not_found(channel: Channel, keys: KeyHolder) -> None:
+    spent = keys.draft(Effects(writes=[("spent", NEW)], points=[PointRead("spent", None)]))
+    again = keys.draft(Effects(writes=[("spent", NEW), ("bob", b"paid")], points=[PointRead("spent", None)]))
+    channel.add(spent)
+    channel.add(channel.put(("spent", None)))
+    channel.add(again)
+    answers = judged(channel)
+    assert is_covered(answers, spent)
+    assert not is_covered(answers, again)
+    assert set(marked(answers)) == {"spent", "bob"}
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one block", "one after the other"])
+def test_p6_a_stale_result_is_not_covered_by_putting_a_range_back(
+    channel: Channel, keys: KeyHolder, *, together: bool
+) -> None:
+    channel.add(keys.draft(Effects(writes=[("bid/a", OLD)])))
+    rows = [RangeRead("bid/", "bid0", rows_digest([(b"bid/a", hashed(OLD) or b"")]))]
+    winner = keys.draft(Effects(writes=[("winner", b"a")], ranges=rows))
+    channel.add(keys.draft(Effects(writes=[("bid/b", NEW)])))
+    rogue = channel.put(("bid/b", None))
+    if together:
+        channel.add(rogue, winner)
+    else:
+        channel.add(rogue)
+        channel.add(winner)
+    answers = judged(channel)
+    assert not is_covered(answers, winner)
+    assert set(marked(answers)) == {"bid/b", "winner"}
+
+
+def test_p1_a_parameter_put_back_covers_no_stale_result(channel: Channel, keys: KeyHolder) -> None:
+    other = parse_policy_expression("OR('Org1MSP.peer')")
+    channel.add(keys.draft(Effects(writes=[("k", OLD)], parameters=[("k", PARAMETER)])))
+    stale = keys.draft(Effects(writes=[("x", NEW)], points=[PointRead("k", hashed(PARAMETER), metadata=True)]))
+    channel.add(keys.draft(Effects(parameters=[("k", other)])))
+    channel.add(channel.draft((CHAINCODE, rwset(metadata=[("k", PARAMETER)]))))
+    channel.add(stale)
+    assert not is_covered(judged(channel), stale)
+
+
+def test_what_a_covered_transaction_wrote_anew_may_be_read_again(channel: Channel, keys: KeyHolder) -> None:
+    """The honest twin: the mark is gone, in the same block too."""
+    channel.add(channel.put(("k", OLD), ("r/1", OLD)))
+    repair = keys.draft(Effects(writes=[("k", NEW), ("r/1", None)]))
+    reads = [PointRead("k", hashed(NEW))]
+    reader = keys.draft(Effects(writes=[("x", NEW)], points=reads, ranges=[RangeRead("r/", "r0", rows_digest(()))]))
+    later = keys.draft(Effects(writes=[("y", NEW)], points=reads, ranges=[RangeRead("r/", "r0", rows_digest(()))]))
+    channel.add(repair, reader)
+    channel.add(later)
+    answers = judged(channel)
+    assert [is_covered(answers, item) for item in (repair, reader, later)] == [True] * 3
+    assert not list(answers.coverage.suspects())
 
 
 def test_p6_a_rogue_delete_leaves_a_marked_tombstone_until_a_covered_transaction_deletes_too(

@@ -50,10 +50,17 @@ class _Pending:
     """What the block that is being judged will change, in the order of its transactions."""
 
     marks: dict[Fact, Mark | None] = field(default_factory=dict)
+    marked: set[Fact] = field(default_factory=set)
+    """Those of them that are marked."""
     key_sets: dict[str, bytes] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
     """Names whose definitions the last transaction wrote: what came of it is seen at the next one's position."""
     definitions: dict[str, list[ConfidentialDefinition]] = field(default_factory=dict)
+
+    def mark(self, fact: Fact, mark: Mark | None) -> None:
+        """Mark a fact, or take its mark away."""
+        self.marks[fact] = mark
+        (self.marked.discard if mark is None else self.marked.add)(fact)
 
 
 class Coverage:
@@ -97,7 +104,7 @@ class Coverage:
                 if not covered or part.namespace != transaction.chaincode:
                     mark = Mark(self._number, transaction.transaction_id)
                 for fact in written_facts(part):
-                    self._pending.marks[fact] = mark
+                    self._pending.mark(fact, mark)
         return covered
 
     def commit(self, number: int, state: State, updates: BlockUpdates) -> None:
@@ -146,6 +153,20 @@ class Coverage:
         """Take a mark over from a checkpoint."""
         self._set_mark(fact, mark)
 
+    def is_marked(self, fact: Fact) -> bool:
+        """Whether a fact is marked just before the position of the transaction that is being judged."""
+        return fact in self._pending.marked or (fact not in self._pending.marks and self.mark(fact) is not None)
+
+    def any_marked(self, namespace: str, start: bytes, end: bytes) -> bool:
+        """The same for the value of some key in [start, end); an empty end: all from `start` on."""
+        return any(
+            fact.namespace == namespace and not fact.metadata and start <= fact.key and (not end or fact.key < end)
+            for fact in self._pending.marked
+        ) or any(
+            Fact(namespace, key, metadata=False) not in self._pending.marks
+            for key in self.marked_keys(namespace, start, end)
+        )
+
     # --- within -----------------------------------------------------------------------------------------------------
 
     def _covers(self, transaction: Transaction, position: Position) -> bool:
@@ -158,7 +179,7 @@ class Coverage:
         descriptor = self.key_sets.find(name, definition.sequence)
         if descriptor is None or descriptor.measurement != definition.measurement:
             return False
-        return is_covered(transaction, descriptor, position)
+        return is_covered(transaction, descriptor, position, self)
 
     def _note_definitions(self, position: Position) -> None:
         read = _reader(position)

@@ -4,8 +4,8 @@ A valid transaction of confidential chaincode P is covered iff, in this order: 1
 P's · 2 the payload carries a statement that the first key set of the definition current at its position signed · 3 for
 exactly this channel, definition, transaction, proposal, creator and request · 4 its writes, endorsement parameters,
 event, response and list of reads are the signed ones · 5 these reads hold on the ledger enclave's own state just before
-its position. Without 5 colluders could strip or refresh the reads whose versions are checked, and commit a stale,
-signed double spend.
+its position, and nothing of it is marked. Without 5 colluders could strip or refresh the reads whose versions are
+checked, or put back what had been read, and commit a stale, signed double spend.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fabric_protos.common import common_pb2
 from fabric_protos.peer import chaincode_event_pb2, chaincode_pb2, proposal_pb2
@@ -37,6 +37,7 @@ from cloister.trusted.protocol.reads import (
 )
 from cloister.trusted.protocol.statement import NO_EVENT, ResultStatement, verify_statement
 
+from .history import Fact
 from .mvcc import merged_range
 from .state import Entry, State
 from .transaction import NamespaceSet, Transaction
@@ -62,15 +63,27 @@ class Position:
         return rows_digest((key, entry.value_hash) for key, entry in found)
 
 
-def is_covered(transaction: Transaction, descriptor: KeySetDescriptor, position: Position) -> bool:
+class Marks(Protocol):
+    """What must not be believed just before a transaction's position."""
+
+    def is_marked(self, fact: Fact) -> bool:
+        """One value, or endorsement parameter, existing or deleted."""
+        ...
+
+    def any_marked(self, namespace: str, start: bytes, end: bytes) -> bool:
+        """The value of some key in [start, end), existing or deleted; an empty end: all from `start` on."""
+        ...
+
+
+def is_covered(transaction: Transaction, descriptor: KeySetDescriptor, position: Position, marks: Marks) -> bool:
     """Whether a statement of this key set covers a valid transaction. The descriptor is of the current definition."""
     try:
-        return _is_covered(transaction, descriptor, position)
+        return _is_covered(transaction, descriptor, position, marks)
     except (Refused, MalformedInput):
         return False
 
 
-def _is_covered(transaction: Transaction, descriptor: KeySetDescriptor, position: Position) -> bool:
+def _is_covered(transaction: Transaction, descriptor: KeySetDescriptor, position: Position, marks: Marks) -> bool:
     chaincode = descriptor.chaincode
     if transaction.chaincode != chaincode or transaction.action is None:  # 1
         return False
@@ -84,7 +97,10 @@ def _is_covered(transaction: Transaction, descriptor: KeySetDescriptor, position
     part = next((item for item in transaction.namespaces if item.namespace == chaincode), None)
     if not _effects_match(statement, sealed, part, transaction):  # 4
         return False
-    return _reads_digest(decode_read_list(sealed.reads), chaincode, position) == statement.reads_digest  # 5
+    reads = decode_read_list(sealed.reads)  # 5
+    return not _reads_marked(reads, chaincode, marks) and (
+        _reads_digest(reads, chaincode, position) == statement.reads_digest
+    )
 
 
 def _only_argument(transaction: Transaction, chaincode: str) -> bytes:
@@ -160,6 +176,15 @@ def _parameters(writes: Sequence[Any]) -> list[MetadataWrite]:
     if len({item.key for item in found}) != len(found):
         raise MalformedInput("metadata: a key stands there twice", field="metadata")
     return found
+
+
+def _reads_marked(reads: ReadList, chaincode: str, marks: Marks) -> bool:
+    """An enclave reads nothing marked: such a fact is not what it has read, even where it looks the same again."""
+    return (
+        any(marks.is_marked(Fact(chaincode, key.encode(), metadata=False)) for key in reads.keys)
+        or any(marks.is_marked(Fact(chaincode, key.encode(), metadata=True)) for key in reads.parameters)
+        or any(marks.any_marked(chaincode, start.encode(), end.encode()) for start, end in reads.ranges)
+    )
 
 
 def _reads_digest(reads: ReadList, chaincode: str, position: Position) -> bytes:
