@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from cloister.testing.channel import CHAINCODE, MEASUREMENT, REGISTRY, Channel
 from cloister.trusted.attest.evidence import (
     KIND_SIMULATION,
     ROLE_CHAINCODE,
@@ -41,7 +42,6 @@ from cloister.wire.ledger_messages import (
     SessionWelcome,
     StartLedger,
 )
-from support.channel import CHAINCODE, MEASUREMENT, REGISTRY, Channel
 
 LEDGER_MEASUREMENT = bytes([0xEE]) * 32
 SEED, OTHER_SEED = bytes([7]) * 32, bytes([9]) * 32

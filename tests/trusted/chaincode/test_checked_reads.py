@@ -9,12 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloister.testing.channel import (
+    CHAINCODE,
+    CHANNEL,
+    Channel,
+    Effects,
+    KeyHolder,
+    follow,
+    new_answers_for,
+    transaction_id,
+)
 from cloister.trusted.chaincode.ask import Task, TaskRefused
 from cloister.trusted.chaincode.checked_reads import CheckedReads
 from cloister.trusted.protocol.sealing import Place, SealedHeader, seal_value
 from cloister.trusted.protocol.statement import NO_CHECKPOINT, Checkpoint
 from cloister.wire.messages import AskLedger, GetParameter, GetRange, GetState, LedgerReplied, RowsAnswer, ValueAnswer
-from support.channel import CHAINCODE, CHANNEL, Channel, Effects, KeyHolder, follow, new_answers_for, transaction_id
 from trusted.chaincode.test_ledger_session import Ledger
 
 KEYS = ("a", "b", "c")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cloister.testing.channel import CHAINCODE, MEASUREMENT, NEXT_MEASUREMENT, Channel, follow, new_answers_for
 from cloister.trusted.attest.session import Answerer
 from cloister.trusted.chaincode import ledger_session
 from cloister.trusted.chaincode.ask import Task, TaskRefused
@@ -22,7 +23,6 @@ from cloister.trusted.protocol.questions import (
 )
 from cloister.trusted.protocol.statement import NO_CHECKPOINT, Checkpoint
 from cloister.wire.messages import AskLedger, LedgerReplied
-from support.channel import CHAINCODE, MEASUREMENT, NEXT_MEASUREMENT, Channel, follow, new_answers_for
 from trusted.attest.test_session import made
 
 DEFINITION = (1, MEASUREMENT.hex())

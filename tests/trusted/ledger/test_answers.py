@@ -12,6 +12,21 @@ from hypothesis import strategies as st
 
 from cloister.errors import Refused
 from cloister.fabric.identity import SerializedIdentity
+from cloister.testing.channel import (
+    CHAINCODE,
+    MEASUREMENT,
+    NEXT_MEASUREMENT,
+    PARAMETER,
+    REGISTRY,
+    Channel,
+    Effects,
+    KeyHolder,
+    follow,
+    hashed,
+    make_authority,
+    new_answers_for,
+    transaction_id,
+)
 from cloister.testing.configs import members, organization, revocations
 from cloister.testing.forge import Draft, rwset
 from cloister.testing.signers import Wanted, stranger
@@ -46,21 +61,6 @@ from cloister.trusted.protocol.questions import (
     TransactionAnswer,
 )
 from cloister.trusted.protocol.reads import rows_digest
-from support.channel import (
-    CHAINCODE,
-    MEASUREMENT,
-    NEXT_MEASUREMENT,
-    PARAMETER,
-    REGISTRY,
-    Channel,
-    Effects,
-    KeyHolder,
-    follow,
-    hashed,
-    make_authority,
-    new_answers_for,
-    transaction_id,
-)
 
 V1, V2 = b"first", b"second"
 Segments = Sequence[tuple[int, bytes]]

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloister.testing.channel import CHAINCODE, Channel, follow, make_authority, new_answers_for
 from cloister.testing.configs import members, organization
 from cloister.testing.forge import Bend
 from cloister.testing.signers import Wanted
 from cloister.trusted.ledger.channel_time import MAX_SECONDS, ChannelTime
-from support.channel import CHAINCODE, Channel, follow, make_authority, new_answers_for
 
 
 def told(seconds: int) -> Bend:

@@ -12,6 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.errors import MalformedInput, Refused
+from cloister.testing.channel import (
+    CHAINCODE,
+    NEXT_MEASUREMENT,
+    PARAMETER,
+    REGISTRY,
+    Channel,
+    Effects,
+    KeyHolder,
+    follow,
+    new_answers_for,
+)
 from cloister.testing.configs import batch_timeout
 from cloister.testing.definitions import ForgedDefinition, collection
 from cloister.testing.forge import hashed_rwset, rwset
@@ -30,17 +41,6 @@ from cloister.trusted.protocol.questions import (
     SegmentsAnswer,
 )
 from cloister.wire.framing import encode_frame
-from support.channel import (
-    CHAINCODE,
-    NEXT_MEASUREMENT,
-    PARAMETER,
-    REGISTRY,
-    Channel,
-    Effects,
-    KeyHolder,
-    follow,
-    new_answers_for,
-)
 
 SECRET = bytes(range(32))
 Parts = list[tuple[bytes, bool]]

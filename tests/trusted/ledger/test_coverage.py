@@ -11,19 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fabric_protos.peer import chaincode_event_pb2, proposal_pb2
 
 from cloister.lifecycle.policy_dsl import parse_policy_expression
-from cloister.testing.definitions import LIFECYCLE
-from cloister.testing.forge import Draft, hashed_rwset, rwset
-from cloister.trusted.ledger.answers import Answers
-from cloister.trusted.ledger.codes import Code
-from cloister.trusted.ledger.confidential import KeySets, key_set_key
-from cloister.trusted.ledger.coverage import BEFORE, Coverage
-from cloister.trusted.ledger.history import Fact
-from cloister.trusted.ledger.statements import Position
-from cloister.trusted.protocol.key_set import sign_descriptor
-from cloister.trusted.protocol.outcome import SealedOutcome, decode_sealed_outcome
-from cloister.trusted.protocol.reads import PointRead, RangeRead, ReadList, rows_digest
-from cloister.trusted.protocol.statement import NO_CHECKPOINT, ResultStatement
-from support.channel import (
+from cloister.testing.channel import (
     CHAINCODE,
     CHANNEL,
     MAKER,
@@ -38,6 +26,18 @@ from support.channel import (
     new_answers_for,
     transaction_id,
 )
+from cloister.testing.definitions import LIFECYCLE
+from cloister.testing.forge import Draft, hashed_rwset, rwset
+from cloister.trusted.ledger.answers import Answers
+from cloister.trusted.ledger.codes import Code
+from cloister.trusted.ledger.confidential import KeySets, key_set_key
+from cloister.trusted.ledger.coverage import BEFORE, Coverage
+from cloister.trusted.ledger.history import Fact
+from cloister.trusted.ledger.statements import Position
+from cloister.trusted.protocol.key_set import sign_descriptor
+from cloister.trusted.protocol.outcome import SealedOutcome, decode_sealed_outcome
+from cloister.trusted.protocol.reads import PointRead, RangeRead, ReadList, rows_digest
+from cloister.trusted.protocol.statement import NO_CHECKPOINT, ResultStatement
 
 OLD, NEW = b"old ciphertext", b"new ciphertext"
 

@@ -17,6 +17,16 @@ from hypothesis import strategies as st
 from cloister.errors import MalformedInput, Refused
 from cloister.fabric.block import parse_block
 from cloister.testing.blocks import bend_block
+from cloister.testing.channel import (
+    CHAINCODE,
+    NEXT_MEASUREMENT,
+    REGISTRY,
+    Channel,
+    Effects,
+    KeyHolder,
+    hashed,
+    transaction_id,
+)
 from cloister.testing.signers import Wanted
 from cloister.trusted.attest.evidence import decode_attested_data, decode_evidence
 from cloister.trusted.attest.platform import make_simulation_platform
@@ -61,16 +71,6 @@ from cloister.wire.ledger_messages import (
     decode_reply,
     encode_reply,
     encode_request,
-)
-from support.channel import (
-    CHAINCODE,
-    NEXT_MEASUREMENT,
-    REGISTRY,
-    Channel,
-    Effects,
-    KeyHolder,
-    hashed,
-    transaction_id,
 )
 from support.ledger_enclaves import (
     LEDGER_MEASUREMENT,

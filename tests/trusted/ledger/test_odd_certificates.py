@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.fabric.identity import SerializedIdentity
+from cloister.testing.channel import CHAINCODE, Channel, follow, new_answers_for
 from cloister.testing.forge import rwset
 from cloister.testing.signers import Signer
 from cloister.trusted.ledger.answers import Answers
 from cloister.trusted.ledger.codes import Code
 from cloister.trusted.protocol.questions import AskAdministrators, AskCaller, CallerAnswer
-from support.channel import CHAINCODE, Channel, follow, new_answers_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 _SHA256_ECDSA = bytes.fromhex("06082a8648ce3d040302")

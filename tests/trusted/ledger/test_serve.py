@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from cloister.testing.channel import Channel
 from cloister.trusted.ledger import serve
 from cloister.trusted.ledger.enclave import LedgerEnclave
 from cloister.trusted.ledger.identities import SignatureChecker
@@ -24,7 +25,6 @@ from cloister.wire.ledger_messages import (
     encode_request,
 )
 from cloister.wire.stream import MAX_FRAME_BYTES, FrameBuffer, wrap_frame
-from support.channel import Channel
 from support.ledger_enclaves import caught_up, new_enclave
 
 

@@ -8,8 +8,8 @@ import pytest
 from fabric_protos.common import policies_pb2
 
 from cloister.lifecycle import parse_policy_expression
+from cloister.testing.channel import Channel, follow, new_answers_for
 from cloister.trusted.ledger.signing_roles import other_signers
-from support.channel import Channel, follow, new_answers_for
 
 EVERYBODY = tuple(f"{role} of OrdererMSP" for role in ("administrator", "client", "peer"))
 
