@@ -35,7 +35,7 @@ from .results import (
     verify_effects,
     verify_result,
 )
-from .retry import retry_early
+from .retry import PATIENCE_S, retry_early
 
 _FIRST_ERROR_STATUS = 400
 OPEN = "cloister:open"
@@ -75,8 +75,15 @@ class ConfidentialContract:
     """One confidential chaincode, with verified credentials. Make it with `open_confidential`."""
 
     def __init__(
-        self, network: Network, chaincode: str, credentials: Credentials, checkpoints: Checkpoints | None = None
+        self,
+        network: Network,
+        chaincode: str,
+        credentials: Credentials,
+        checkpoints: Checkpoints | None = None,
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        self._patience_s = patience_s
         self._network = network
         self._chaincode = chaincode
         self._checkpoints = checkpoints or InMemoryCheckpoints()
@@ -127,7 +134,7 @@ class ConfidentialContract:
             fresh = self._seal(function, arguments, transient, endorsing_organizations)
             return fresh, await fresh.proposal.endorse()
 
-        sealed, transaction = await retry_early(endorse)
+        sealed, transaction = await retry_early(endorse, patience_s=self._patience_s)
         endorsed = parse_endorsed_transaction(transaction.prepared_transaction)
         result = verify_result(endorsed.action.payload, self._expect(sealed))
         if result.outcome is not None:
@@ -154,7 +161,7 @@ class ConfidentialContract:
             fresh = self._seal(function, arguments, transient, endorsing_organizations)
             return fresh, await fresh.proposal.evaluate()
 
-        sealed, payload = await retry_early(ask)
+        sealed, payload = await retry_early(ask, patience_s=self._patience_s)
         result = verify_result(payload, self._expect(sealed))
         if result.outcome is None:
             raise Refused(
@@ -180,7 +187,7 @@ class ConfidentialContract:
         async def ask() -> bytes:
             return await host.evaluate(OPEN, arguments=[pending.transaction_id], endorsing_organizations=asked)
 
-        payload = await (retry_early(ask) if patience_s is None else retry_early(ask, patience_s=patience_s))
+        payload = await retry_early(ask, patience_s=self._patience_s if patience_s is None else patience_s)
         opened = verify_committed(payload, self.credentials.descriptor, pending)
         self._checkpoints.note(self.credentials.descriptor.genesis_hash, opened.statement.checkpoint)
         return opened
@@ -279,10 +286,12 @@ async def open_confidential(
     *,
     endorsing_organizations: Sequence[str] = (),
     checkpoints: Checkpoints | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> ConfidentialContract:
     """Fetch a confidential chaincode's credentials from the registry and verify them by one's own `trust`.
 
     `checkpoints` keeps how far the channel was (default: as long as this object lives; `FileCheckpoints` survives).
+    `patience_s`: how long to try again what only came a moment too early (see retry.py).
     Raises: Refused (see `verify_credentials`); gateway errors.
     """
     registry = network.get_contract(trust.registry)
@@ -290,4 +299,4 @@ async def open_confidential(
         "get_key_set", arguments=[chaincode], endorsing_organizations=endorsing_organizations
     )
     credentials = verify_credentials(answer, channel=network.name, chaincode=chaincode, trust=trust)
-    return ConfidentialContract(network, chaincode, credentials, checkpoints)
+    return ConfidentialContract(network, chaincode, credentials, checkpoints, patience_s=patience_s)
