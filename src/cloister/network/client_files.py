@@ -7,23 +7,22 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from .binaries import FabricBinaries
 from .configuration import peer_config, write_yaml
 from .layout import USERS, Layout, Organisation, UserFiles
 
 
-def write_client_files(layout: Layout, binaries: FabricBinaries) -> None:
-    """Write them all."""
+def write_client_files(layout: Layout, programs: Path) -> None:
+    """Write them all. `programs`: the folder with Fabric's programs, if there are any."""
     write_yaml(layout.core / "core.yaml", peer_config(layout, layout.organisations[0]))
     for organisation in layout.organisations:
         organisation.folder.mkdir(parents=True, exist_ok=True)
         profile = json.dumps(connection_profile(layout, organisation), indent=2) + "\n"
         (organisation.folder / "connection.json").write_text(profile, "utf-8")
-        _write_environment(layout, organisation, organisation.admin, binaries, organisation.folder / "peer.env")
+        _write_environment(layout, organisation, organisation.admin, programs, organisation.folder / "peer.env")
         for number in range(1, USERS + 1):
             user = organisation.user(f"User{number}")
             path = organisation.folder / f"user{number}.env"
-            _write_environment(layout, organisation, user, binaries, path)
+            _write_environment(layout, organisation, user, programs, path)
 
 
 def connection_profile(layout: Layout, organisation: Organisation) -> dict[str, Any]:
@@ -58,13 +57,11 @@ def peer_environment(layout: Layout, organisation: Organisation, user: UserFiles
     }
 
 
-def _write_environment(
-    layout: Layout, organisation: Organisation, user: UserFiles, binaries: FabricBinaries, path: Path
-) -> None:
+def _write_environment(layout: Layout, organisation: Organisation, user: UserFiles, programs: Path, path: Path) -> None:
     lines = [f"# Source this file, then use the peer CLI as {user.name} of {organisation.msp_id}. Development only."]
     for name, value in peer_environment(layout, organisation, user).items():
         lines.append(f"export {name}={shlex.quote(value)}")
-    lines.append(f'export PATH={shlex.quote(str(binaries.folder))}:"$PATH"')
+    lines.append(f'export PATH={shlex.quote(str(programs))}:"$PATH"')
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 

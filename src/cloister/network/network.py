@@ -1,6 +1,7 @@
-"""A real Fabric network on this machine: orderers, organisations with one peer each, one joined channel.
+"""A Fabric network on this machine: orderers, organisations with one peer each, one joined channel.
 
-For development and tests. Everything lives in one folder; processes go on when the starting program ends.
+Of real Fabric programs, or embedded: one Python process that is all nodes. For development and tests. Everything lives
+in one folder; processes go on when the starting program ends.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from cloister.errors import EnvironmentFailed, UsageError
 
 from . import configuration
-from .binaries import FabricBinaries, find_binaries
+from .binaries import FABRIC_VERSION, FabricBinaries, cache_folder, find_binaries
 from .channel_configuration import channel_config
 from .claim import claimed, holds_network, make_room
 from .client_files import peer_environment, write_client_files
@@ -29,8 +30,8 @@ from .layout import (
     ports_needed,
     write_description,
 )
-from .nodes import Node, orderer_node, peer_node
-from .options import BFT, RAFT, NetworkOptions
+from .nodes import Node, embedded_node, orderer_node, peer_node
+from .options import BFT, EMBEDDED, RAFT, NetworkOptions
 from .processes import free_ports, listens, run_program, stop_process
 
 BUILDER = Path(__file__).parent / "ccaas_builder"
@@ -127,15 +128,14 @@ class Network:
         folder has others. On any error and on Ctrl-C what was started is stopped.
         """
         folder = Path(folder).absolute()
-        binaries = find_binaries()
         with claimed(folder):
             if not holds_network(folder):
                 options = options or NetworkOptions()
-                binaries.require(options.consensus)
+                binaries = _programs(options)
                 make_room(folder)
                 return cls._start_new(folder, options, binaries, progress)
-            network = cls(load_layout(folder), binaries)
-            binaries.require(network.layout.options.consensus)
+            layout = load_layout(folder)
+            network = cls(layout, _programs(layout.options))
             if options not in (None, network.layout.options):
                 raise UsageError(
                     f"the network in {folder} has other options: {network.layout.options.describe()}",
@@ -146,12 +146,15 @@ class Network:
 
     def status(self) -> tuple[ProcessStatus, ...]:
         """Every program and whether it runs: orderers, then peers."""
+        if self.is_embedded:
+            pid = embedded_node(self.layout).pid
+            return tuple(ProcessStatus(node.name, pid, node.endpoint) for node in self._fabric_nodes())
         return tuple(ProcessStatus(node.name, node.pid, node.endpoint) for node in self._nodes())
 
     def down(self, *, remove: bool = False) -> int:
         """Stop everything; returns how many programs were running. `remove` deletes the folder too."""
         stopped = sum(stop_process(path.parent, path.stem) for path in self._chaincode_pids())
-        for nodes in (self._peers(), self._orderers()):
+        for nodes in self._stopping_order():
             with ThreadPoolExecutor(len(nodes)) as pool:
                 stopped += sum(pool.map(Node.stop, nodes))
         if remove:
@@ -163,12 +166,19 @@ class Network:
         folders = [item.folder for item in self.organisations]
         return sorted(path for folder in folders for place in SERVERS for path in folder.glob(f"{place}/*.pid"))
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether one Python process is all nodes."""
+        return self.layout.options.kind == EMBEDDED
+
     def stop_peer(self, name: str) -> None:
-        """Stop one organisation's peer."""
+        """Stop one organisation's peer. Raises: UsageError if the network is embedded."""
+        self._refuse_embedded()
         peer_node(self.organisation(name)).stop()
 
     def start_peer(self, name: str) -> None:
-        """Start one organisation's peer and wait until it serves."""
+        """Start one organisation's peer and wait until it serves. Raises: as `stop_peer`."""
+        self._refuse_embedded()
         node = peer_node(self.organisation(name))
         self._launch(node)
         _await_port(node)
@@ -191,9 +201,20 @@ class Network:
         return [peer_node(organisation) for organisation in self.organisations]
 
     def _nodes(self) -> list[Node]:
+        return [embedded_node(self.layout)] if self.is_embedded else self._fabric_nodes()
+
+    def _fabric_nodes(self) -> list[Node]:
         return self._orderers() + self._peers()
 
+    def _stopping_order(self) -> list[list[Node]]:
+        return [self._nodes()] if self.is_embedded else [self._peers(), self._orderers()]
+
+    def _refuse_embedded(self) -> None:
+        if self.is_embedded:
+            raise UsageError("an embedded network is one process: its nodes cannot be stopped one by one")
+
     def _orderer_node(self, name: str) -> Node:
+        self._refuse_embedded()
         for node in self._orderers():
             if node.name == name:
                 return node
@@ -202,17 +223,21 @@ class Network:
     # --- starting ---------------------------------------------------------------------------------------------------
 
     @classmethod
-    def _start_new(cls, folder: Path, options: NetworkOptions, binaries: FabricBinaries, progress: Progress) -> Network:
-        layout = make_layout(folder, options, binaries.version, free_ports(ports_needed(options)))
+    def _start_new(
+        cls, folder: Path, options: NetworkOptions, binaries: FabricBinaries | None, progress: Progress
+    ) -> Network:
+        version = binaries.version if binaries is not None else FABRIC_VERSION
+        layout = make_layout(folder, options, version, free_ports(ports_needed(options)))
         network = cls(layout, binaries)
         try:
             progress("certificates and genesis block")
             network._generate()
             orderers_serve = network._launch_all(progress)
-            progress(f"joining channel {network.channel}")
-            network._join()
+            if binaries is not None:
+                progress(f"joining channel {network.channel}")
+                network._join()
             orderers_serve()
-            write_description(layout, binaries=binaries.folder)
+            write_description(layout, binaries=binaries.folder if binaries is not None else cache_folder())
         except BaseException:
             network.down()
             raise
@@ -239,6 +264,11 @@ class Network:
             raise
 
     def _generate(self) -> None:
+        if self.is_embedded:
+            from cloister.embedded.prepare import prepare
+
+            prepare(self.layout)
+            return
         layout, work = self.layout, self.folder / "config"
         configuration.write_yaml(work / "crypto-config.yaml", configuration.crypto_config(layout))
         crypto = str(self.folder / "crypto")
@@ -254,13 +284,13 @@ class Network:
         shutil.copytree(BUILDER, layout.builder)
         for script in (layout.builder / "bin").iterdir():
             script.chmod(0o755)
-        write_client_files(layout, self.binaries)
+        write_client_files(layout, self.binaries.folder)
 
     def _launch_all(self, progress: Progress) -> Callable[[], None]:
         """Start what does not run, and wait until it has started; the result waits until all orderers serve."""
-        progress("orderers and peers")
-        waits = [self._launch_orderer(node) for node in self._orderers()]
-        for node in self._peers():
+        progress("one process for orderer and peers" if self.is_embedded else "orderers and peers")
+        waits = [] if self.is_embedded else [self._launch_orderer(node) for node in self._orderers()]
+        for node in self._nodes() if self.is_embedded else self._peers():
             self._launch(node)
         for node in self._nodes():
             _await_port(node)
@@ -281,7 +311,7 @@ class Network:
 
     def _launch(self, node: Node) -> Callable[[], bytes] | None:
         """What it logs from now on; None if it runs already."""
-        return node.launch(self.binaries) if node.pid is None else None
+        return node.launch(lambda: self.binaries) if node.pid is None else None
 
     def _join(self) -> None:
         first, *others = self.orderers
@@ -318,6 +348,15 @@ class Network:
 
     def _run(self, program: str, *arguments: str) -> str:
         return run_program([self.binaries.path(program), *arguments], environment={})
+
+
+def _programs(options: NetworkOptions) -> FabricBinaries | None:
+    """Fabric's programs, None if none are needed. Raises: EnvironmentFailed."""
+    if options.kind == EMBEDDED:
+        return None
+    binaries = find_binaries()
+    binaries.require(options.consensus)
+    return binaries
 
 
 def _await_port(node: Node) -> None:

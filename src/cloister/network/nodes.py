@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .binaries import FabricBinaries
 from .errors import NetworkFailed
-from .layout import Orderer, Organisation
+from .layout import Layout, Orderer, Organisation
 from .processes import last_line, running_pid, start_detached, stop_process, wait_until
 
 START_TIMEOUT_S = 30.0
@@ -24,6 +25,8 @@ class Node:
     folder: Path
     endpoint: str
     port: int
+    interpreter: tuple[str, ...] = ()
+    """What runs it if it is none of Fabric's programs."""
 
     @property
     def pid(self) -> int | None:
@@ -35,10 +38,10 @@ class Node:
         """Where its output goes."""
         return self.folder / f"{self.program}.log"
 
-    def launch(self, binaries: FabricBinaries) -> Callable[[], bytes]:
-        """Start it; the result reads what it has logged since. Raises: NetworkFailed."""
+    def launch(self, binaries: Callable[[], FabricBinaries]) -> Callable[[], bytes]:
+        """Start it; the result reads what it has logged since. Raises: NetworkFailed; EnvironmentFailed."""
         before = self.log.stat().st_size if self.log.exists() else 0
-        command = [binaries.path(self.program), *self.arguments]
+        command = [*(self.interpreter or (binaries().path(self.program),)), *self.arguments]
         environment = {"FABRIC_CFG_PATH": str(self.folder), "FABRIC_LOGGING_SPEC": "info"}
         start_detached(command, folder=self.folder, name=self.program, environment=environment)
 
@@ -82,4 +85,17 @@ def peer_node(organisation: Organisation) -> Node:
         folder=organisation.folder / "peer",
         endpoint=organisation.peer_endpoint,
         port=organisation.peer_port,
+    )
+
+
+def embedded_node(layout: Layout) -> Node:
+    """The one process of an embedded network. It opens the last peer's port last."""
+    return Node(
+        name="embedded network",
+        program="embedded",
+        arguments=("--dir", str(layout.folder)),
+        folder=layout.folder,
+        endpoint=layout.orderer.endpoint,
+        port=layout.organisations[-1].peer_port,
+        interpreter=(sys.executable, "-m", "cloister.embedded"),
     )

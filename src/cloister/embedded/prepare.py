@@ -1,0 +1,39 @@
+"""Everything that an embedded network's process finds in its folder when it starts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from cloister.errors import EnvironmentFailed
+from cloister.network.binaries import FABRIC_VERSION, cache_folder
+from cloister.network.client_files import write_client_files
+from cloister.network.layout import Layout, make_layout
+from cloister.network.options import NetworkOptions
+
+from .genesis import make_genesis_block
+from .material import generate_material
+
+_PLAN = "embedded.json"
+
+
+def prepare(layout: Layout) -> None:
+    """Keys, certificates, genesis block, files for clients, and what the process is to be like."""
+    generate_material(layout)
+    layout.genesis_block.write_bytes(make_genesis_block(layout))
+    write_client_files(layout, cache_folder())
+    plan = {"options": asdict(layout.options), "ports": list(layout.ports().values())}
+    (layout.folder / _PLAN).write_text(json.dumps(plan, indent=2) + "\n", "utf-8")
+
+
+def read_plan(folder: Path) -> Layout:
+    """The layout that was prepared. Raises: EnvironmentFailed."""
+    path = folder / _PLAN
+    try:
+        plan = json.loads(path.read_text("utf-8"))
+        return make_layout(folder, NetworkOptions(**plan["options"]), FABRIC_VERSION, list(plan["ports"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EnvironmentFailed(
+            f"{path} cannot be read: {error}", hint="start the network with `cloister network up --embedded`"
+        ) from error

@@ -1,0 +1,67 @@
+"""An embedded network from outside: started, used, killed, started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cloister.deploy.deploy import Plan, connected, deploy
+from cloister.deploy.servers import start_again
+from cloister.errors import UsageError
+from cloister.gateway import Contract
+from cloister.network import Network, NetworkOptions, embedded_options
+from cloister.network.processes import process_began, wait_until
+
+CONTRACT = Path(__file__).parents[1] / "support" / "gateway_contract.py"
+
+
+async def put(network: Network, key: str, value: str) -> None:
+    async with connected(network.organisations[0], "User1") as gateway:
+        contract: Contract = gateway.network(network.channel).contract("kept")
+        await contract.submit_transaction("put", key, value)
+
+
+async def get(network: Network, key: str) -> bytes:
+    async with connected(network.organisations[1], "User1") as gateway:
+        return await gateway.network(network.channel).contract("kept").evaluate_transaction("get", key)
+
+
+async def test_a_killed_network_comes_back_with_every_block_it_had_committed(tmp_path: Path) -> None:
+    network = Network.up(tmp_path / "net", embedded_options())
+    try:
+        await deploy(network, Plan("kept", str(CONTRACT), confidential=False))
+        await put(network, "k", "before")
+        pid = network.status()[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not process_began(pid), what="killed", timeout_s=10, log=tmp_path / "none")
+        assert {item.pid for item in network.status()} == {None}
+        again = Network.up(tmp_path / "net")
+        start_again(again)
+        assert await get(again, "k") == b"before"
+        await put(again, "k", "after")
+        assert await get(again, "k") == b"after"
+    finally:
+        network.down()
+
+
+def test_nodes_of_one_process_are_not_stopped_one_by_one(embedded_network: Network) -> None:
+    assert embedded_network.is_embedded
+    for refused in (embedded_network.stop_peer, embedded_network.start_peer, embedded_network.stop_orderer):
+        with pytest.raises(UsageError, match="one process"):
+            refused("org1")
+
+
+@pytest.mark.parametrize("options", [{"orderers": 3}, {"consensus": "bft", "orderers": 4}])
+def test_an_embedded_network_has_one_orderer(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="one orderer"):
+        embedded_options(**options)
+    NetworkOptions(**options)  # type: ignore[arg-type]
+
+
+def test_it_is_loud_about_what_it_is(embedded_network: Network) -> None:
+    log = (embedded_network.folder / "embedded.log").read_text("utf-8")
+    assert "NOT FOR PRODUCTION" in log.splitlines()[0]
