@@ -24,14 +24,17 @@ SUBCOMMANDS = [
     ["chaincode", "measure"],
     ["chaincode", "package"],
     ["chaincode", "deploy"],
+    ["chaincode", "upgrade"],
     ["host", "run"],
     ["host", "example"],
+    ["host", "export"],
     ["ledger", "verify"],
     ["ledger", "run"],
     ["ledger", "status"],
     ["ledger", "suspects"],
     ["demo", "auction"],
     ["bench", "ledger"],
+    ["upgrade", "approve"],
 ]
 
 

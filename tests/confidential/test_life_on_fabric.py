@@ -149,12 +149,11 @@ async def test_a_new_sequence_of_the_same_code_gets_new_keys_and_keeps_the_state
         assert await increment(after, "x") == 2
 
 
-async def test_changed_code_on_a_host_is_refused_by_its_measurement(network: Network, tmp_path: Path) -> None:
+async def test_changed_code_on_a_host_is_refused_by_its_measurement(network: Network) -> None:
     """The definition approves one contract, a host runs another: it gets no keys and endorses nothing."""
-    contract = tmp_path / "counter.py"
-    contract.write_text(Path(COUNTER).read_text())
-    await deploy(network, Plan("changed", str(contract), initialise=False))
-    contract.write_text(Path(COUNTER).read_text() + "\n# one line more\n")
+    await deploy(network, Plan("changed", COUNTER, initialise=False))
+    served = network.organisation("org1").folder / "chaincode" / "changed" / "contract" / "counter.py"
+    served.write_text(served.read_text() + "\n# one line more\n")
     restart_host(network, "org1", "changed")
     with pytest.raises(CloisterError, match="wrong measurement: the committed definition has version"):
         await initialise(network, "changed")

@@ -1,4 +1,4 @@
-"""`cloister chaincode`: measure, package, deploy."""
+"""`cloister chaincode`: measure, package, deploy, upgrade."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .target import read_file
 
 @click.group()
 def chaincode() -> None:
-    """Measure, package and deploy chaincode."""
+    """Measure, package, deploy and upgrade chaincode."""
 
 
 @chaincode.command()
@@ -80,7 +80,8 @@ def deploy(*, directory: Path, name: str, contract: str, plain: bool, signature_
     """Deploy a contract at every organisation of a network started with `cloister network up`.
 
     Confidential unless --plain: starts hosts and enclaves, installs, approves and commits with the measurement as
-    version, and initialises every organisation's enclave. Deploying again makes the next sequence.
+    version, and initialises every organisation's enclave. Deploying the same code again makes the next sequence; for
+    other code there is `cloister chaincode upgrade`.
     """
     from cloister.deploy.deploy import Plan
     from cloister.deploy.deploy import deploy as run_deploy
@@ -95,6 +96,34 @@ def deploy(*, directory: Path, name: str, contract: str, plain: bool, signature_
     if done.confidential:
         warn_simulation()
     tell(f"{done.name} is deployed, sequence {done.sequence}")
+    click.echo(f"version {done.version}")
+
+
+@chaincode.command()
+@directory
+@click.option("--name", required=True, help="Name of the deployed chaincode.")
+@click.option("--contract", required=True, help="The new code: FILE.py or FILE.py:Class.")
+@click.option("--signature-policy", default="", help="Another endorsement policy [default: as it was deployed].")
+@as_json
+def upgrade(*, directory: Path, name: str, contract: str, signature_policy: str, as_json: bool) -> None:
+    """Upgrade a confidential chaincode to other code, which goes on with its state.
+
+    On a network started with `cloister network up`: starts hosts of the new code, approves as an administrator of every
+    organisation, commits the new measurement, has the old enclaves hand their keys to the new ones, and stops the old
+    hosts. From the commit on the old code's results count no more; for some seconds calls are refused. Interrupted at
+    any point, the same command goes on from there. Elsewhere it takes several commands: docs/host.md, upgrades.
+    """
+    from cloister.deploy.upgrade import upgrade as run_upgrade
+    from cloister.network import Network
+
+    network = Network.load(directory)
+    progress = silent if as_json else tell
+    done = asyncio.run(run_upgrade(network, name, contract, signature_policy=signature_policy, progress=progress))
+    if as_json:
+        print_json(asdict(done))
+        return
+    warn_simulation()
+    tell(f"{done.name} is upgraded, sequence {done.sequence}")
     click.echo(f"version {done.version}")
 
 

@@ -17,7 +17,7 @@ from .presentation import print_error, wants_json
 
 COMMANDS = {
     "bench": ("cloister.cli.bench:bench", "Measure on this machine, beside something real in the same run."),
-    "chaincode": ("cloister.cli.chaincode:chaincode", "Measure, package and deploy chaincode."),
+    "chaincode": ("cloister.cli.chaincode:chaincode", "Measure, package, deploy and upgrade chaincode."),
     "checkpoint": ("cloister.cli.checkpoint:checkpoint", "Show and compare how far channels were."),
     "demo": ("cloister.cli.demo:demo", "Run a whole example and show what a peer can see."),
     "evaluate": ("cloister.cli.transact:evaluate", "Call a function of a chaincode, commit nothing."),
@@ -32,6 +32,7 @@ COMMANDS = {
     "open": ("cloister.cli.transact:open_outcome", "Open a committed transaction's outcome, whenever."),
     "receipt": ("cloister.cli.receipt:receipt", "Show others what a transaction was; check what others show."),
     "submit": ("cloister.cli.transact:submit", "Call a function of a chaincode and commit what it did."),
+    "upgrade": ("cloister.cli.upgrade:upgrade", "Approve that a chaincode's keys go to another measurement."),
 }
 """Loaded only when used: `--help` stays quick, and nobody imports gRPC for nothing."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cloister.client.checkpoints import Checkpoints
     from cloister.client.credentials import Trust
     from cloister.client.pending import PendingCalls
-    from cloister.gateway import Gateway
+    from cloister.gateway import Gateway, Identity, Signer
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 DEFAULT_DIRECTORY = "cloister-network"
@@ -47,20 +47,27 @@ class Target:
     @asynccontextmanager
     async def gateway(self) -> AsyncIterator[Gateway]:
         """Connect. Raises: UsageError, EnvironmentFailed, MalformedInput, Refused (expired certificate)."""
-        from cloister.gateway import connect, endpoint_from_profile, load_identity, load_signer
+        from cloister.gateway import connect, endpoint_from_profile
+
+        identity, signer = self.identity()
+        if self.profile is None:
+            endpoint = endpoint_from_profile(self._network_user()[0].folder / "connection.json")
+        else:
+            endpoint = endpoint_from_profile(self.profile, self.peer)
+        async with connect(endpoint, identity, signer) as gateway:
+            yield gateway
+
+    def identity(self) -> tuple[Identity, Signer]:
+        """Who acts, and what signs. Raises: as `gateway`."""
+        from cloister.gateway import load_identity, load_signer
 
         if self.profile is None:
             organisation, user = self._network_user()
-            endpoint = endpoint_from_profile(organisation.folder / "connection.json")
             files = organisation.user(user)
-            identity, signer = load_identity(files.msp_id, files.cert_path), load_signer(files.key_path)
-        else:
-            if not (self.msp_id and self.certificate and self.key and self.channel):
-                raise UsageError("--profile needs --msp-id, --cert, --key and --channel too")
-            endpoint = endpoint_from_profile(self.profile, self.peer)
-            identity, signer = load_identity(self.msp_id, self.certificate), load_signer(self.key)
-        async with connect(endpoint, identity, signer) as gateway:
-            yield gateway
+            return load_identity(files.msp_id, files.cert_path), load_signer(files.key_path)
+        if not (self.msp_id and self.certificate and self.key and self.channel):
+            raise UsageError("--profile needs --msp-id, --cert, --key and --channel too")
+        return load_identity(self.msp_id, self.certificate), load_signer(self.key)
 
     @property
     def channel_name(self) -> str:
@@ -90,6 +97,14 @@ class Target:
             ledger_measurements=frozenset({self.ledger_measurement()}),
             registry=self.registry,
         )
+
+    def genesis_hash(self) -> bytes:
+        """Header hash of the channel's block 0: as given, or the network's."""
+        if self.profile is None and self.genesis is None:
+            from cloister.network import Network
+
+            return genesis_hash_of(str(Network.load(self.directory).genesis_block_path))
+        return genesis_hash_of(self.genesis)
 
     def ledger_measurement(self) -> bytes:
         """The ledger enclave's: as given, or that of this version of Cloister."""

@@ -5,40 +5,38 @@ looks first whether it is done. Everything goes through the organisation's peer;
 
 1 the registry has the appraisal policy · 2 the enclave is provisioned and gives evidence · 3 first organisation: it
 makes the key set and registers with it · 4 others: register, ask an enclave of another organisation for the keys, post
-them, import them · 5 the enclave is ready.
+them, import them · 5 the enclave is ready. After an upgrade to another measurement, before 3: register, be given the
+keys of the definition before by one of its enclaves, import them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cloister.errors import CloisterError, CommitRefused, MalformedInput, Refused, RemoteFailed
+from cloister.errors import CloisterError, CommitRefused, Refused, RemoteFailed
 from cloister.fabric.block import parse_block
-from cloister.gateway import Contract, EndorseError, Network
+from cloister.gateway import Contract, EvaluateError, Network
 from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements
 from cloister.trusted.attest.policy import parse_policy
 
+from .registry_client import LAG_TIMEOUT_S, POLL_S, RegistryClient, parse_json
 from .retry import retry_early
 
 Progress = Callable[[str], None]
+HandOver = Callable[[str], Awaitable[None]]
+"""Has an enclave of an earlier definition export its keys to a newcomer (evidence id in hex), and posts them."""
 _RACE_CODES = {"MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT"}
 _ATTEMPTS = 5
-LAG_TIMEOUT_S = 10.0
-_POLL_S = 0.2
-_LAGGING = (
-    "the first enclave of a definition brings its key set",
-    "no such enclave is registered",
-    "has no key set yet",
-    "the registry is not configured",
-    "is not committed on this channel",
+_EARLIER_KEYS = "enclave refused: earlier-keys"
+_EXPORT_HINT = (
+    "run `cloister host export` where an enclave of the definition before has its sealed state, then `cloister init` "
+    "again: docs/host.md, upgrades"
 )
-"""Refusals of a registry whose peer is a block behind: this organisation's own peer has shown otherwise before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,8 @@ class Initialiser:
     """Initialises one organisation's enclave of one chaincode.
 
     `policy` (the appraisal policy's JSON) and `ledger_measurement` (32 bytes) are what the registry is configured with,
-    once; afterwards they must be the same.
+    once; afterwards they must be the same. `hand_over` brings the keys of an earlier definition after an upgrade;
+    without it somebody else must post them.
     """
 
     def __init__(
@@ -72,6 +71,7 @@ class Initialiser:
         policy: bytes | None,
         ledger_measurement: bytes,
         progress: Progress,
+        hand_over: HandOver | None = None,
     ) -> None:
         self._network = network
         self._chaincode = chaincode
@@ -79,15 +79,16 @@ class Initialiser:
         self._policy = policy
         self._ledger_measurement = ledger_measurement
         self._progress = progress
+        self._hand_over = hand_over
         self._host: Contract = network.get_contract(chaincode)
-        self._registry: Contract = network.get_contract(registry)
+        self._registry = RegistryClient(network, registry, msp_id)
 
     async def run(self) -> Initialised:
         """Do what is left to do. Raises: Refused, RemoteFailed, CommitRefused, each saying what to do."""
         await self._configure()
         status = await self._ask("status")
         made_keys = False
-        key_set = await self._registry_query("get_key_set", self._chaincode)
+        key_set = await self._registry.query("get_key_set", self._chaincode)
         if status["state"] != "ready" or status["sequence"] != key_set["sequence"]:
             made_keys = await self._bring_to_ready()
             status = await self._ask("status")
@@ -105,7 +106,7 @@ class Initialiser:
         )
 
     async def _configure(self) -> None:
-        configuration = await self._registry_query("get_configuration")
+        configuration = await self._registry.query("get_configuration")
         if not configuration["policy"]:
             if self._policy is None:
                 raise Refused(
@@ -114,7 +115,7 @@ class Initialiser:
                     hint="give one with --policy FILE",
                 )
             self._progress("registry: setting the appraisal policy")
-            await self._registry_submit(
+            await self._registry.submit(
                 "configure", self._policy, await self._genesis_hash(), self._ledger_measurement.hex()
             )
             return
@@ -145,9 +146,9 @@ class Initialiser:
         for _ in range(_ATTEMPTS):
             self._progress(f"{self._msp_id}: provisioning the enclave")
             evidence = (await self._ask("provision", *(["fresh"] if fresh else [])))["evidence"]
-            key_set = await self._registry_query("get_key_set", self._chaincode)
+            key_set = await self._registry.query("get_key_set", self._chaincode)
             if not key_set["descriptor"]:
-                if await self._make_keys():
+                if await self._make_keys(evidence, key_set["sequence"]):
                     return True
                 fresh = True  # another organisation was first: its keys, and an identity without our own candidate
                 continue
@@ -162,9 +163,15 @@ class Initialiser:
             return False
         raise RemoteFailed("initialisation did not settle", hint="run `cloister init` again")
 
-    async def _make_keys(self) -> bool:
-        self._progress(f"{self._msp_id}: first enclave of this definition: making the keys")
-        made = await self._ask("make-keys")
+    async def _make_keys(self, evidence: str, sequence: int) -> bool:
+        try:
+            made = await self._ask("make-keys")
+        except EvaluateError as error:
+            if not any(_EARLIER_KEYS in text for text in (error.message, *(item.message for item in error.details))):
+                raise
+            await self._take_over_earlier(evidence, sequence)
+            made = await self._ask("make-keys")
+        self._progress(f"{self._msp_id}: first enclave of this definition: it has made the keys")
         try:
             await self._register(made["evidence"], made["descriptor"])
         except CommitRefused as refused:
@@ -180,48 +187,92 @@ class Initialiser:
         return bool(status["evidence"]) and status["evidence"] == key_set["evidence"]
 
     async def _take_over(self, evidence: str) -> None:
-        status = await self._ask("status")
-        newcomer = status["evidence_id"]
-        enclaves = await self._registry_query("list_enclaves", self._chaincode)
-        if newcomer not in {enclave["evidence_id"] for enclave in enclaves}:
-            self._progress(f"{self._msp_id}: registering the enclave")
-            await self._register(evidence)
-        posted = await self._registry_query("get_export", self._chaincode, newcomer)
+        """The keys of this definition, from another organisation's enclave."""
+        newcomer, enclaves = await self._register_newcomer(evidence)
+        posted = await self._registry.query("get_export", self._chaincode, newcomer)
         if not posted["export"]:
-            await self._request_export(newcomer, enclaves)
+            others = sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id})
+            await self._request_export(newcomer, others)
         self._progress(f"{self._msp_id}: importing the keys")
         await self._ask("import")
 
-    async def _request_export(self, newcomer: str, enclaves: list[dict[str, str]]) -> None:
-        """Ask the enclaves of the other organisations in turn, for a while: their peers may not have the block with
-        the registration yet."""
-        others = sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id})
+    async def _take_over_earlier(self, evidence: str, sequence: int) -> None:
+        """The keys of the definition before, from an enclave that has them: by `hand_over`, or through its peer."""
+        newcomer, _ = await self._register_newcomer(evidence)
+        posted = await self._registry.query("get_export", self._chaincode, newcomer)
+        if not posted["export"]:
+            if self._hand_over is not None:
+                await self._hand_over(newcomer)
+            else:
+                await self._request_export(newcomer, await self._keepers_of_earlier(sequence))
+        self._progress(f"{self._msp_id}: importing the keys of the definition before")
+        await self._ask("import")
+
+    async def _register_newcomer(self, evidence: str) -> tuple[str, list[dict[str, str]]]:
+        """(evidence id, the enclaves that were registered before)."""
+        newcomer = (await self._ask("status"))["evidence_id"]
+        enclaves = await self._registry.query("list_enclaves", self._chaincode)
+        if newcomer not in {enclave["evidence_id"] for enclave in enclaves}:
+            self._progress(f"{self._msp_id}: registering the enclave")
+            await self._register(evidence)
+        return newcomer, enclaves
+
+    async def _keepers_of_earlier(self, sequence: int) -> list[str]:
+        """Organisations whose host runs an enclave with the keys of an earlier definition: one of the same code does.
+
+        Raises: RemoteFailed if there is none.
+        """
+        found: list[str] = []
+        for number in range(sequence - 1, 0, -1):
+            enclaves = await self._registry.query("list_enclaves", self._chaincode, str(number))
+            others = sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id})
+            found = [msp_id for msp_id in others if await self._is_ready(msp_id)]
+            if enclaves:
+                break
+        if not found:
+            raise RemoteFailed(
+                f"{self._chaincode} had keys before sequence {sequence}, and none of the enclaves that the peers reach "
+                "now has them",
+                hint=_EXPORT_HINT,
+            )
+        return found
+
+    async def _is_ready(self, msp_id: str) -> bool:
+        try:
+            return bool((await self._ask("status", organisation=msp_id))["state"] == "ready")
+        except CloisterError:
+            return False
+
+    async def _request_export(self, newcomer: str, organisations: Sequence[str]) -> None:
+        """Ask the enclaves of other organisations in turn, for a while: their peers may not have the block with the
+        registration yet."""
         deadline = time.monotonic() + LAG_TIMEOUT_S
+        for msp_id in organisations:
+            self._progress(f"{self._msp_id}: asking the enclave of {msp_id} for the keys")
         while True:
             failures: list[str] = []
-            for msp_id in others:
-                self._progress(f"{self._msp_id}: asking the enclave of {msp_id} for the keys")
+            for msp_id in organisations:
                 try:
                     exported = await self._ask("export", newcomer, organisation=msp_id)
                 except CloisterError as error:
                     failures.append(f"{msp_id}: {error.message}")
                     continue
-                await self._registry_submit(
-                    "put_export", self._chaincode, exported["exporter"], newcomer, exported["export"]
-                )
+                export, sequence = exported["export"], str(exported["exporter_sequence"])
+                arguments = (self._chaincode, exported["exporter"], newcomer, export, sequence)
+                await self._registry.submit("put_export", *arguments)
                 return
-            if time.monotonic() > deadline or not others:
+            if time.monotonic() > deadline or not organisations:
                 told = "; ".join(failures) or "none is registered"
                 raise RemoteFailed(
                     f"no enclave of another organisation gave the keys ({told})",
                     hint="start the host of an organisation that has them, then run `cloister init` again",
                 )
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(POLL_S)
 
     async def _register(self, evidence: str, descriptor: str = "") -> None:
         endorsements = _base64(Endorsements(KIND_SIMULATION, b"").encode())
         arguments = [self._chaincode, evidence, endorsements, *([descriptor] if descriptor else [])]
-        await self._registry_submit("register", *arguments)
+        await self._registry.submit("register", *arguments)
 
     async def _ask(self, call: str, *arguments: str, organisation: str | None = None) -> Any:
         """One of the host's own calls, at this organisation's peer or another's."""
@@ -232,34 +283,7 @@ class Initialiser:
                 f"cloister:{call}", arguments=list(arguments), endorsing_organizations=organisations
             )
 
-        return _json(await retry_early(ask))
-
-    async def _registry_submit(self, function: str, *arguments: str | bytes) -> None:
-        """Submit, again for a while if an organisation's peer has not seen yet what this one has."""
-        deadline = time.monotonic() + LAG_TIMEOUT_S
-        while True:
-            try:
-                await retry_early(lambda: self._registry.submit_transaction(function, *arguments))
-            except EndorseError as error:
-                lagging = any(text in error.message for text in _LAGGING)
-                if not lagging or time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(_POLL_S)
-            else:
-                return
-
-    async def _registry_query(self, function: str, *arguments: str) -> Any:
-        answer = await self._registry.evaluate(
-            function, arguments=list(arguments), endorsing_organizations=[self._msp_id]
-        )
-        return _json(answer)
-
-
-def _json(answer: bytes) -> Any:
-    try:
-        return json.loads(answer)
-    except ValueError as error:
-        raise MalformedInput("answer is not JSON", field="answer") from error
+        return parse_json(await retry_early(ask))
 
 
 def _base64(value: bytes) -> str:

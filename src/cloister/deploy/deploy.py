@@ -1,36 +1,24 @@
-"""Deploy a chaincode at every organisation of a development network: servers, lifecycle, keys for confidential ones.
-
-Order matters: the package id is known before anything is installed, so servers start first; then install, approve and
-commit with the measurement as version; then every organisation initialises its enclave through the registry.
-"""
+"""Deploy a chaincode at every organisation of a development network: servers, lifecycle, keys for confidential ones."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloister.client.initialise import Initialised, Initialiser
+from cloister.client.initialise import HandOver, Initialised, Initialiser
+from cloister.client.registry_client import RegistryClient
 from cloister.errors import UsageError
 from cloister.gateway import Gateway, connect, endpoint_from_profile, load_identity, load_signer
-from cloister.lifecycle import (
-    ChaincodeDefinition,
-    Lifecycle,
-    compute_package_id,
-    package_chaincode,
-    wait_until_usable,
-)
+from cloister.lifecycle import ChaincodeDefinition, Lifecycle
 from cloister.network import Network, Organisation
-from cloister.network.processes import free_ports
 from cloister.trusted.attest.measurement import compute_ledger_measurement, compute_measurement
 from cloister.trusted.chaincode.contract_image import contract_digest
 
-from .servers import ServerPlan, start_host, start_ledger, start_plain
+from .rollout import Progress, Rollout
 from .workspace import REGISTRY, Deployment, Workspace
 
-Progress = Callable[[str], None]
 REGISTRY_CONTRACT = str(Path(__file__).parents[1] / "registry" / "contract.py") + ":EnclaveRegistry"
 PLAIN_VERSION = "1.0"
 
@@ -65,53 +53,53 @@ async def connected(organisation: Organisation, user: str = "Admin") -> AsyncIte
 
 
 async def deploy(network: Network, plan: Plan, *, progress: Progress = _silent) -> Deployment:
-    """Deploy (or deploy anew, with the next sequence). Raises: CloisterError of many kinds, each one line."""
+    """Deploy, or deploy the same code anew with the next sequence. Raises: CloisterError of many kinds, each one line.
+
+    Other code is refused once there are keys: they would stay with an enclave that nobody reaches.
+    """
     workspace = Workspace(network)
-    contract = _absolute(plan.contract)
+    contract = absolute_contract(plan.contract)
     version = PLAIN_VERSION
     if plan.confidential:
         if REGISTRY not in workspace.deployments():
             await deploy(network, Plan(REGISTRY, REGISTRY_CONTRACT, confidential=False), progress=progress)
-        version = compute_measurement(contract_digest(contract)).hex()
+        version = measure(contract)
         _ = workspace.policy_path, workspace.authority  # made once, before several hosts ask for them
+    before = workspace.deployments().get(plan.name)
     async with contextlib.AsyncExitStack() as stack:
         gateways = [await stack.enter_async_context(connected(item)) for item in network.organisations]
-        admins = [Lifecycle(gateway, network.channel) for gateway in gateways]
-        committed = await admins[0].query_committed(plan.name)
+        committed = await Lifecycle(gateways[0], network.channel).query_committed(plan.name)
         sequence = committed.sequence + 1 if committed else 1
+        if before is not None and before.confidential and before.measurement != version:
+            await _require_no_keys(gateways[0], network, plan.name, sequence)
         definition = ChaincodeDefinition(plan.name, version, sequence, signature_policy=plan.signature_policy)
-        label = f"{plan.name}_{sequence}"
-        ports = free_ports(len(network.organisations))
-        packages = [package_chaincode(label, f"127.0.0.1:{port}") for port in ports]
-        plans = [
-            ServerPlan(workspace.chaincode_folder(organisation, plan.name), port, compute_package_id(label, package))
-            for organisation, port, package in zip(network.organisations, ports, packages, strict=True)
-        ]
-        progress(f"{plan.name}: starting {'hosts and enclaves' if plan.confidential else 'chaincode servers'}")
-        await asyncio.gather(
-            *(
-                asyncio.to_thread(_serve, server, workspace, plan, contract, position)
-                for position, server in enumerate(plans)
-            )
-        )
-        progress(f"{plan.name}: install, approve, commit (sequence {sequence}, version {version[:16]})")
-        ids = await asyncio.gather(
-            *(admin.install(package, label) for admin, package in zip(admins, packages, strict=True))
-        )
-        await asyncio.gather(*(admin.approve(definition, item) for admin, item in zip(admins, ids, strict=True)))
-        await wait_until_usable(lambda: admins[0].commit(definition, [item.msp_id for item in network.organisations]))
+        folder = before.folder if before is not None else plan.name
+        rollout = Rollout(network, definition, contract, folder, plan.confidential, plan.hash_seeds)
+        await rollout.run(gateways, progress)
         deployment = Deployment(
-            plan.name, contract, plan.confidential, version, sequence, version if plan.confidential else ""
+            name=plan.name,
+            contract=contract,
+            confidential=plan.confidential,
+            version=version,
+            sequence=sequence,
+            measurement=version if plan.confidential else "",
+            folder=folder,
+            signature_policy=plan.signature_policy,
         )
-        await _await_usable(network, gateways, plan)
         workspace.record(deployment)
     if plan.confidential and plan.initialise:
         await initialise(network, plan.name, progress=progress)
     return deployment
 
 
-async def initialise(network: Network, chaincode: str, *, progress: Progress = _silent) -> tuple[Initialised, ...]:
-    """Bring every organisation's enclave to life, one after the other."""
+async def initialise(
+    network: Network,
+    chaincode: str,
+    *,
+    progress: Progress = _silent,
+    hand_over: Callable[[Gateway], HandOver] | None = None,
+) -> tuple[Initialised, ...]:
+    """Bring every organisation's enclave to life, one after the other; `hand_over` as in `Initialiser`."""
     workspace = Workspace(network)
     done = []
     for organisation in network.organisations:
@@ -124,47 +112,35 @@ async def initialise(network: Network, chaincode: str, *, progress: Progress = _
                 policy=workspace.policy_path.read_bytes(),
                 ledger_measurement=compute_ledger_measurement(),
                 progress=progress,
+                hand_over=hand_over(gateway) if hand_over is not None else None,
             )
             done.append(await initialiser.run())
     return tuple(done)
 
 
-def _serve(server: ServerPlan, workspace: Workspace, plan: Plan, contract: str, position: int) -> None:
-    if not plan.confidential:
-        start_plain(server, contract)
-        return
-    organisation = workspace.network.organisations[position]
-    seed = plan.hash_seeds[position] if position < len(plan.hash_seeds) else "0"
-    start_host(
-        server,
-        workspace,
-        msp_id=organisation.msp_id,
-        chaincode=plan.name,
-        contract=contract,
-        ledger=start_ledger(workspace.network, organisation, workspace),
-        hash_seed=seed,
-    )
+def measure(contract: str) -> str:
+    """A contract's measurement in hex. Raises: UsageError."""
+    return compute_measurement(contract_digest(contract)).hex()
 
 
-async def _await_usable(network: Network, gateways: list[Gateway], plan: Plan) -> None:
-    """Until every peer can reach every other organisation's chaincode: asked of all, through each gateway."""
-    function = "cloister:status" if plan.confidential else "org.hyperledger.fabric:get_metadata"
-    for gateway in gateways:
-        contract = gateway.network(network.channel).contract(plan.name)
-        for organisation in network.organisations:
-            organizations = [organisation.msp_id]
-
-            async def ask() -> object:
-                return await contract.evaluate(function, endorsing_organizations=organizations)  # noqa: B023
-
-            await wait_until_usable(ask)
-
-
-def _absolute(contract: str) -> str:
+def absolute_contract(contract: str) -> str:
+    """FILE.py[:Class] with an absolute path. Raises: UsageError if there is no such file."""
     path, colon, name = contract.rpartition(":")
     if colon and name.isidentifier():
         return f"{_existing(path)}:{name}"
     return _existing(contract)
+
+
+async def _require_no_keys(gateway: Gateway, network: Network, name: str, sequence: int) -> None:
+    """No enclave of this chaincode was ever registered: the first one brings keys."""
+    registry = RegistryClient(gateway.network(network.channel), REGISTRY, gateway.identity.msp_id)
+    for earlier in range(1, sequence):
+        if await registry.query("list_enclaves", name, str(earlier)):
+            raise UsageError(
+                f"{name} runs other code, which has its keys: after a plain deploy nobody could read its state",
+                hint=f"take keys and state over with `cloister chaincode upgrade --name {name} --contract FILE.py`, or "
+                "deploy under another name",
+            )
 
 
 def _existing(path: str) -> str:

@@ -67,10 +67,12 @@ def start_host(
     contract: str,
     ledger: str,
     hash_seed: str,
+    keep_running: bool = False,
 ) -> None:
     """Run a host with its enclave; its configuration is left in the folder as `host.toml`.
 
-    `ledger`: address of the organisation's ledger service.
+    `ledger`: address of the organisation's ledger service. `keep_running`: one that runs by this very configuration is
+    left alone, else it is started anew.
     """
     text = "\n".join(
         [
@@ -94,8 +96,11 @@ def start_host(
             "",
         ]
     )
-    (plan.folder / "host.toml").write_text(text, "utf-8")
-    _start(plan, [sys.executable, "-m", "cloister", "host", "run", "--config", str(plan.folder / "host.toml")])
+    path = plan.folder / "host.toml"
+    if keep_running and running_pid(plan.folder, NAME) is not None and path.read_text("utf-8") == text:
+        return
+    path.write_text(text, "utf-8")
+    _start(plan, [sys.executable, "-m", "cloister", "host", "run", "--config", str(path)])
 
 
 def start_ledger(network: Network, organisation: Organisation, workspace: Workspace) -> str:
@@ -171,6 +176,21 @@ def _recorded(path: Path) -> tuple[list[str], int]:
 def stop_server(folder: Path) -> bool:
     """Stop a server; False if it was not running."""
     return stop_process(folder, NAME)
+
+
+def retire_server(folder: Path) -> bool:
+    """Stop a server for good: it is not started again with the network. False if it was not running."""
+    (folder / _RECORD).unlink(missing_ok=True)
+    return stop_process(folder, NAME)
+
+
+def port_of(folder: Path) -> int | None:
+    """The port of the server that ran here, None if there was none, or another program has it now."""
+    record = folder / _RECORD
+    if not record.exists():
+        return None
+    _, port = _recorded(record)
+    return port if running_pid(folder, NAME) is not None or not listens(port) else None
 
 
 def _start(plan: ServerPlan, command: list[str]) -> None:

@@ -2,13 +2,15 @@
 
 `cloister/authority.key` the simulation authority's seed · `cloister/policy.json` the appraisal policy ·
 `cloister/deployments.json` what is deployed, with the measurements that clients pin ·
-`ORG/chaincode/NAME/` host.toml, sealed state, pid file and log of each chaincode server.
+`ORG/chaincode/NAME/` host.toml, contract, sealed state, pid file and log of each chaincode server; after an upgrade
+`ORG/chaincode/NAME.SEQUENCE/`: the old code and its sealed state stay where they are. (No chaincode's name has a dot.)
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,13 +23,18 @@ from cloister.network import Network, Organisation
 from cloister.trusted.attest.evidence import KIND_SIMULATION
 from cloister.trusted.attest.measurement import compute_ledger_measurement
 from cloister.trusted.attest.policy import AppraisalPolicy, parse_policy
+from cloister.trusted.chaincode.contract_image import contract_files, split_reference
 
 REGISTRY = "registry"
+_CONTRACT = "contract"
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A deployed chaincode; `measurement` in hex, empty for plain chaincode."""
+    """A deployed chaincode; `measurement` in hex, empty for plain chaincode. `contract` is where it was taken from.
+
+    `folder`: of its servers, below each organisation's `chaincode/`.
+    """
 
     name: str
     contract: str
@@ -35,6 +42,8 @@ class Deployment:
     version: str
     sequence: int
     measurement: str
+    folder: str
+    signature_policy: str = ""
 
 
 class Workspace:
@@ -107,8 +116,33 @@ class Workspace:
         temporary.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
         temporary.replace(self._folder / "deployments.json")
 
-    def chaincode_folder(self, organisation: Organisation, chaincode: str) -> Path:
-        """Where one organisation's server of one chaincode keeps its files."""
-        folder = organisation.folder / "chaincode" / chaincode
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def chaincode_folder(self, organisation: Organisation, folder: str) -> Path:
+        """Where one organisation's server of one chaincode keeps its files; `folder` as in its `Deployment`."""
+        found = organisation.folder / "chaincode" / folder
+        found.mkdir(parents=True, exist_ok=True)
+        return found
+
+    def keep_contract(self, organisation: Organisation, folder: str, reference: str) -> str:
+        """Copy a contract (FILE.py[:Class], with what it imports) beside its server; the reference to the copy.
+
+        An enclave is started again from it, with the same measurement, whatever becomes of the original.
+        Raises: UsageError (no such contract); EnvironmentFailed.
+        """
+        path, _ = split_reference(reference)
+        home = self.chaincode_folder(organisation, folder)
+        place = home / _CONTRACT
+        try:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            for file in contract_files(path):
+                shutil.copyfile(file, place / file.name)
+        except OSError as error:
+            raise EnvironmentFailed(f"{place} cannot be written: {error.strerror}") from error
+        return kept_contract(home, reference)
+
+
+def kept_contract(folder: Path, reference: str) -> str:
+    """The reference to a contract's copy in a server's folder. Raises: UsageError if there is no original."""
+    path, class_name = split_reference(reference)
+    copy = folder / _CONTRACT / path.name
+    return f"{copy}:{class_name}" if class_name else str(copy)

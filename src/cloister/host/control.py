@@ -24,7 +24,6 @@ from cloister.trusted.protocol.upgrade import EVERY_ORGANISATION
 from cloister.wire.messages import (
     Activate,
     EnclaveMessage,
-    Exported,
     ExportKeys,
     GetStatus,
     HostMessage,
@@ -38,6 +37,7 @@ from cloister.wire.messages import (
 )
 
 from .config import HostConfig
+from .key_export import ask_for_export
 from .sealed_file import write_sealed
 
 PREFIX = b"cloister:"
@@ -138,10 +138,8 @@ class Control:
             endorsements=base64.b64decode(newcomer["endorsements"]),
             upgrade=arguments[1] if len(arguments) > 1 else b"",
         )
-        exported = await self._ask_for(message, Exported)
-        status = await self._ask_for(GetStatus(), Status)
-        exporter = decode_evidence(status.evidence).evidence_id.hex()
-        return _json(export=_base64(exported.export), exporter=exporter, exporter_sequence=status.sequence)
+        exported = await ask_for_export(self._ask, message)
+        return _json(export=_base64(exported.export), exporter=exported.exporter, exporter_sequence=exported.sequence)
 
     async def _import(self, stub: PeerStub) -> Response:
         chaincode = self._config.chaincode

@@ -27,6 +27,8 @@ HINTS = {
     "malformed": "send one sealed argument: use the confidential client (cloister submit, cloister evaluate)",
 }
 """What to do about the reasons that a user can do something about."""
+_DETAILS = {"upgrade": "not approved by an administrator of"}
+"""What the detail of a refusal is; of all others, a transaction."""
 LEDGER_LOST = frozenset({"no-ledger", "session"})
 """Reasons that call for a new session with the ledger enclave."""
 
@@ -36,8 +38,8 @@ class EnclaveLost(RemoteFailed):
 
 
 class EnclaveRefused(Refused):
-    """The enclave refused; `reason` is its coarse code, `detail` a public fact such as a transaction id."""
+    """The enclave refused; `reason` is its coarse code, `detail` a public fact: a transaction id, MSP IDs."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        told = f"{reason} (transaction {detail})" if detail else reason
+        told = f"{reason} ({_DETAILS.get(reason, 'transaction')} {detail})" if detail else reason
         super().__init__(f"enclave refused: {told}", reason=reason, hint=HINTS.get(reason))

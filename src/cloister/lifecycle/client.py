@@ -111,6 +111,23 @@ class Lifecycle:
             arguments.source.unavailable.SetInParent()
         await self._submit("ApproveChaincodeDefinitionForMyOrg", arguments, [self._msp_id])
 
+    async def query_approved(self, name: str, sequence: int) -> tuple[str, str] | None:
+        """(version, package id) that this organisation approved for a sequence, or None. No package: "".
+
+        To approve exactly the same again writes nothing, and such a transaction is not valid (Fabric 2.5.9
+        core/chaincode/lifecycle/lifecycle.go: only what changes is written).
+        """
+        arguments = lifecycle_pb2.QueryApprovedChaincodeDefinitionArgs(name=name, sequence=sequence)
+        try:
+            result = await self._evaluate(
+                "QueryApprovedChaincodeDefinition", arguments, lifecycle_pb2.QueryApprovedChaincodeDefinitionResult()
+            )
+        except EvaluateError as error:
+            if "could not fetch approved chaincode definition" in error.message:
+                return None
+            raise
+        return result.version, result.source.local_package.package_id
+
     async def check_commit_readiness(self, definition: ChaincodeDefinition) -> dict[str, bool]:
         """MSP ID → has it approved exactly this definition?"""
         arguments = lifecycle_pb2.CheckCommitReadinessArgs(**definition.fields())

@@ -18,6 +18,7 @@ from cloister.trusted.protocol.questions import (
 from cloister.trusted.protocol.upgrade import EVERY_ORGANISATION, UpgradeApproval, approvers
 from cloister.wire.messages import ExportKeys, ImportKeys
 
+from .ask import TaskRefused
 from .handover import MAX_EXPORT_BYTES, ExportScope, export_keys, import_keys
 from .keys import KeyRing
 from .ledger_session import LedgerSession
@@ -55,7 +56,8 @@ async def require_no_earlier(sequence: int, session: LedgerSession, *, after: in
 async def export_ring(message: ExportKeys, member: Member, ring: KeyRing, session: LedgerSession) -> bytes:
     """The ring for an enclave of the definition that is committed now.
 
-    Raises: Refused (reason: definition, upgrade, those of appraisals); MalformedInput.
+    Raises: Refused (reason: definition, those of appraisals; upgrade, with the organisations that have not approved);
+        MalformedInput.
     """
     await session.go_on_from_floor()
     sequence = decode_attested_data(decode_evidence(message.evidence).attested_data).sequence
@@ -122,8 +124,9 @@ async def _require_upgrade(
     approval = UpgradeApproval(own.genesis_hash, own.chaincode, sequence, measurement)
     identities = approvers(encoded, approval) if encoded else ()
     _, answer = await session.ask(AskAdministrators(identities), AdministratorsAnswer, any_definition=True)
-    if not answer.all or answer.signed != answer.all:
-        raise Refused("key export refused: not approved by every organisation", reason="upgrade")
+    missing = [msp_id for msp_id in answer.all if msp_id not in answer.signed]
+    if missing or not answer.all:
+        raise TaskRefused("upgrade", ", ".join(missing))
 
 
 def _scope(member: Member, sequence: int, ring: KeyRing, exporter: bytes, newcomer: bytes) -> ExportScope:
