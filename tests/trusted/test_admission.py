@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from cloister.errors import MalformedInput, Refused
 from cloister.fabric.identity import SerializedIdentity
 from cloister.fabric.proposal import NONCE_BYTES, build_proposal, encode_signed_proposal, parse_signed_proposal
-from cloister.trusted.chaincode.admission import admit
+from cloister.trusted.chaincode import admission
+from cloister.trusted.chaincode.admission import Creators, admit
 from support.chain import CHANNEL
 from support.enclaves import CHAINCODE, Caller
 
@@ -57,7 +58,29 @@ def rebuilt(caller: Caller, change: Callable[[common_pb2.ChannelHeader, common_p
 def test_an_honest_proposal_is_admitted(caller: Caller) -> None:
     admitted = admit(honest(caller), channel=CHANNEL, chaincode=CHAINCODE)
     assert admitted.sealed_request == b"sealed"
-    assert admitted.identity.msp_id == "Org1MSP"
+    assert admitted.proposal.creator == caller.creator
+
+
+def test_a_remembered_creator_is_admitted_by_its_own_signature_only_and_the_memory_is_bounded(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MAX_CREATORS", 2)
+    creators = Creators()
+    for name in ("Ann", "Bob", "Cid"):
+        key = creators.key(Caller(name=name).creator)
+        assert len(creators) <= 2
+        assert creators.key(caller.creator) is not key
+    for _ in range(2):
+        admit(honest(caller), channel=CHANNEL, chaincode=CHAINCODE, creators=creators)
+        stolen = parse_signed_proposal(honest(caller)).signed_bytes
+        with pytest.raises(Refused) as caught:
+            admit(
+                encode_signed_proposal(stolen, Caller(name="Mallory").sign(stolen)),
+                channel=CHANNEL,
+                chaincode=CHAINCODE,
+                creators=creators,
+            )
+        assert caught.value.reason == "signature"
 
 
 def test_b2_creator_without_its_key_is_refused(caller: Caller) -> None:

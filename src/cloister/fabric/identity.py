@@ -26,6 +26,9 @@ _ORDER = {
 }
 
 
+_SHA256 = ec.ECDSA(hashes.SHA256())
+
+
 @dataclass(frozen=True, slots=True)
 class SerializedIdentity:
     """`msp.SerializedIdentity`: the MSP ID and the certificate in PEM. The creator of every proposal."""
@@ -76,17 +79,27 @@ def verify_signature(certificate: x509.Certificate, message: bytes, signature: b
     Raises: Refused(reason="signature").
     Not here: whether the certificate is valid in the channel; that is a matter of the channel's MSPs.
     """
+    verify_under(signing_key(certificate), message, signature)
+
+
+def signing_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """The certificate's key. Raises: Refused(reason="signature") if it is not one of ECDSA."""
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Refused("signature refused: the certificate's key is of no use", reason="signature") from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise Refused("signature refused: the certificate's key is not ECDSA", reason="signature")
+    return key
+
+
+def verify_under(key: ec.EllipticCurvePublicKey, message: bytes, signature: bytes) -> None:
+    """`verify_signature` under a key that is known already."""
     try:
         _r, s = decode_dss_signature(signature)
         if s > _order(key.curve) // 2:
             raise Refused("signature refused: S is not in the lower half", reason="signature")
-        key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        key.verify(signature, message, _SHA256)
     except (ValueError, InvalidSignature) as error:
         raise Refused("signature refused: it does not match", reason="signature") from error
 

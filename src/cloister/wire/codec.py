@@ -8,7 +8,7 @@ frames. Exactly one encoding exists per value.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Final, Generic, TypeVar
 
 from cloister.errors import MalformedInput
@@ -24,14 +24,14 @@ class Codec(Generic[_T]):
     """Encodes and decodes a closed set of message types; whatever else arrives is refused."""
 
     def __init__(self, types: Sequence[type[_T]]) -> None:
-        self._kinds = {kind: _field_kinds(kind) for kind in types}
+        self._shapes: dict[type[Any], _Shape] = {kind: _shape(kind) for kind in types}
         self._by_tag: dict[bytes, type[_T]] = {kind.__name__.encode(): kind for kind in types}
 
     def encode(self, message: _T, *before: bytes) -> bytes:
         """The message's frame; `before` are fields in front of its own."""
-        kind = type(message)
-        body = [_ENCODERS[text](getattr(message, name)) for name, text in self._kinds[kind]]
-        return encode_frame(kind.__name__.encode(), (*before, *body))
+        shape = self._shapes[type(message)]
+        body = [encode(getattr(message, name)) for name, encode in shape.encoders]
+        return encode_frame(shape.tag, (*before, *body))
 
     def decode(self, encoded: bytes, *, before: int = 0) -> tuple[tuple[bytes, ...], _T]:
         """(fields in front, message). Raises: MalformedInput, and nothing else, for any bytes."""
@@ -40,15 +40,29 @@ class Codec(Generic[_T]):
         kind = self._by_tag.get(tag)
         if kind is None:
             raise MalformedInput("message: unknown kind", field="message")
-        kinds = self._kinds[kind]
-        found = decode_frame(tag, encoded, count=before + len(kinds))
-        values = [_DECODERS[text](item) for (_, text), item in zip(kinds, found[before:], strict=True)]
+        decoders = self._shapes[kind].decoders
+        found = decode_frame(tag, encoded, count=before + len(decoders))
+        values = [decode(item) for decode, item in zip(decoders, found[before:], strict=True)]
         return found[:before], kind(*values)
 
 
-def _field_kinds(kind: type[Any]) -> tuple[tuple[str, str], ...]:
-    """Keyed by the annotation's text: annotations are not evaluated."""
-    return tuple((entry.name, str(entry.type)) for entry in fields(kind))
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How one kind of message is written and read."""
+
+    tag: bytes
+    encoders: tuple[tuple[str, Callable[[Any], bytes]], ...]
+    decoders: tuple[Callable[[bytes], Any], ...]
+
+
+def _shape(kind: type[Any]) -> _Shape:
+    """Found by the annotations' text: annotations are not evaluated."""
+    entries = [(entry.name, str(entry.type)) for entry in fields(kind)]
+    return _Shape(
+        kind.__name__.encode(),
+        tuple((name, _ENCODERS[text]) for name, text in entries),
+        tuple(_DECODERS[text] for _, text in entries),
+    )
 
 
 def _encode_optional(value: bytes | None) -> bytes:

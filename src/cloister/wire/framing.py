@@ -7,11 +7,13 @@ encoding exists per (tag, fields), so concatenations cannot be shifted into one 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 from cloister.errors import MalformedInput
 
 _U32 = 4
+_LENGTH = struct.Struct(">I")
 MAX_FIELDS = 4096
 """Bound on the number of fields that `decode_frame` accepts; every fixed record has far fewer."""
 
@@ -28,10 +30,12 @@ def u64(value: int) -> bytes:
 
 def encode_frame(tag: bytes, fields: Sequence[bytes]) -> bytes:
     """The one encoding of (tag, fields)."""
-    parts = [u32(len(tag)), tag, u32(len(fields))]
+    pack = _LENGTH.pack
+    parts = [pack(len(tag)), tag, pack(len(fields))]
+    append = parts.append
     for field in fields:
-        parts.append(u32(len(field)))
-        parts.append(field)
+        append(pack(len(field)))
+        append(field)
     return b"".join(parts)
 
 
@@ -42,19 +46,26 @@ def decode_frame(
 
     Raises: MalformedInput, and nothing else, for any bytes.
     """
-    what = tag.decode("ascii", "replace")
-    found, offset = _take(encoded, 0, what)
-    if found != tag:
-        raise MalformedInput(f"{what}: another kind of record", field=what)
-    number, offset = _length(encoded, offset, what)
-    if number > maximum or (count is not None and number != count):
-        raise MalformedInput(f"{what}: wrong number of fields", field=what)
-    fields = []
-    for _ in range(number):
-        field, offset = _take(encoded, offset, what)
-        fields.append(field)
+    head = _LENGTH.pack(len(tag)) + tag
+    offset = len(head)
+    if encoded[:offset] != head:
+        raise _malformed(tag, "another kind of record")
+    unpack, fields = _LENGTH.unpack_from, []
+    try:
+        (number,) = unpack(encoded, offset)
+        if number > maximum or (count is not None and number != count):
+            raise _malformed(tag, "wrong number of fields")
+        offset += _U32
+        for _ in range(number):
+            start = offset + _U32
+            offset = start + unpack(encoded, offset)[0]
+            fields.append(encoded[start:offset])
+    except struct.error as error:  # no length where one should be: a field reaches beyond the end, or nothing is left
+        raise _malformed(tag, "cut short") from error
+    if offset > len(encoded):
+        raise _malformed(tag, "cut short")
     if offset != len(encoded):
-        raise MalformedInput(f"{what}: bytes after the last field", field=what)
+        raise _malformed(tag, "bytes after the last field")
     return tuple(fields)
 
 
@@ -80,16 +91,6 @@ def require_length(field: bytes, lengths: Sequence[int], what: str) -> bytes:
     return field
 
 
-def _length(encoded: bytes, offset: int, what: str) -> tuple[int, int]:
-    end = offset + _U32
-    if end > len(encoded):
-        raise MalformedInput(f"{what}: cut short", field=what)
-    return int.from_bytes(encoded[offset:end], "big"), end
-
-
-def _take(encoded: bytes, offset: int, what: str) -> tuple[bytes, int]:
-    length, start = _length(encoded, offset, what)
-    end = start + length
-    if end > len(encoded):
-        raise MalformedInput(f"{what}: cut short", field=what)
-    return encoded[start:end], end
+def _malformed(tag: bytes, why: str) -> MalformedInput:
+    what = tag.decode("ascii", "replace")
+    return MalformedInput(f"{what}: {why}", field=what)

@@ -9,13 +9,18 @@ canonical creator · 5 transaction id · 6 creator's signature · 7 input shape.
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from cloister.errors import Refused
-from cloister.fabric.identity import SerializedIdentity, decode_serialized_identity, verify_signature
+from cloister.fabric.identity import decode_serialized_identity, signing_key, verify_under
 from cloister.fabric.proposal import NONCE_BYTES, ParsedProposal, compute_transaction_id, parse_signed_proposal
 
 _ENDORSER_TRANSACTION = 3
+MAX_CREATORS = 1024
+"""Creators whose public keys are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,6 @@ class AdmittedProposal:
     """A proposal whose creator really signed it, for this channel and chaincode. `sealed_request` is its argument."""
 
     proposal: ParsedProposal
-    identity: SerializedIdentity
     sealed_request: bytes
 
     @property
@@ -32,8 +36,32 @@ class AdmittedProposal:
         return hashlib.sha256(self.proposal.creator).digest()
 
 
-def admit(signed_proposal: bytes, *, channel: str, chaincode: str) -> AdmittedProposal:
-    """Check a serialised `protos.SignedProposal` by the steps above.
+class Creators:
+    """Public keys of creators in canonical encoding: a cache of what their bytes say, at most MAX_CREATORS."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[bytes, ec.EllipticCurvePublicKey] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def key(self, creator: bytes) -> ec.EllipticCurvePublicKey:
+        """Raises: Refused(reason="proposal", "signature"); MalformedInput."""
+        known = self._keys.get(creator)
+        if known is None:
+            identity = decode_serialized_identity(creator)
+            if identity.encode() != creator:
+                raise Refused("proposal refused: creator not in canonical encoding", reason="proposal")
+            known = self._keys[creator] = signing_key(identity.certificate())
+            if len(self._keys) > MAX_CREATORS:
+                self._keys.popitem(last=False)
+        return known
+
+
+def admit(
+    signed_proposal: bytes, *, channel: str, chaincode: str, creators: Creators | None = None
+) -> AdmittedProposal:
+    """Check a serialised `protos.SignedProposal` by the steps above. `creators`: kept from one call to the next.
 
     Raises: Refused(reason="proposal", "channel", "chaincode", "transaction-id", "signature"); MalformedInput.
     """
@@ -47,12 +75,10 @@ def admit(signed_proposal: bytes, *, channel: str, chaincode: str) -> AdmittedPr
         raise Refused("proposal refused: it is for another chaincode", reason="chaincode")
     if len(proposal.nonce) != NONCE_BYTES:  # 4
         raise Refused("proposal refused: nonce of another length", reason="proposal")
-    identity = decode_serialized_identity(proposal.creator)
-    if identity.encode() != proposal.creator:
-        raise Refused("proposal refused: creator not in canonical encoding", reason="proposal")
+    key = (creators if creators is not None else Creators()).key(proposal.creator)
     if compute_transaction_id(proposal.nonce, proposal.creator) != proposal.transaction_id:  # 5
         raise Refused("proposal refused: wrong transaction id", reason="transaction-id")
-    verify_signature(identity.certificate(), proposal.signed_bytes, proposal.signature)  # 6
+    verify_under(key, proposal.signed_bytes, proposal.signature)  # 6
     if proposal.is_init or proposal.has_decorations or proposal.transient or len(proposal.arguments) != 1:  # 7
         raise Refused("proposal refused: expected one sealed argument and nothing beside it", reason="proposal")
-    return AdmittedProposal(proposal, identity, proposal.arguments[0])
+    return AdmittedProposal(proposal, proposal.arguments[0])

@@ -62,7 +62,7 @@ from cloister.wire.messages import (
     ValueAnswer,
 )
 
-from .admission import admit
+from .admission import Creators, admit
 from .ask import Task, TaskRefused
 from .contract_image import ContractImage
 from .execution import Enclosure, execute
@@ -93,6 +93,7 @@ class Enclave:
         self._session: LedgerSession | None = None
         self._highest = NO_CHECKPOINT
         self._tasks: dict[int, Task[EnclaveMessage]] = {}
+        self._creators = Creators()
 
     def handle(self, call: int, message: HostMessage) -> EnclaveMessage | None:
         """The reply to one message; None if there is none. Every refusal becomes a coarse `Refusal`."""
@@ -163,7 +164,12 @@ class Enclave:
             case Invoke():
                 enclosure = self._enclosure()
                 place = enclosure.place
-                admitted = admit(message.signed_proposal, channel=place.channel, chaincode=place.chaincode)
+                admitted = admit(
+                    message.signed_proposal,
+                    channel=place.channel,
+                    chaincode=place.chaincode,
+                    creators=self._creators,
+                )
                 return execute(admitted, enclosure)
             case OpenCommitted():
                 return open_committed(message.transaction_id, message.block, self._enclosure())

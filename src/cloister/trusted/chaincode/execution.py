@@ -197,7 +197,8 @@ async def _seal(
         response_hash=hashlib.sha256(ciphertext).digest(),
         checkpoint=await reads.checkpoint() if mode.is_query else None,
     )
-    payload = SealedOutcome(statement.encode(), statement.sign(key_set.result_key), ciphertext, read_list)
+    signed = statement.encode()
+    payload = SealedOutcome(signed, key_set.result_key.sign(signed), ciphertext, read_list)
     event_name, event_payload = ledger.event or ("", b"")
     return Result(
         puts=tuple((write.key, write.value) for write in writes if write.value is not None),

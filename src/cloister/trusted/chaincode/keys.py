@@ -69,7 +69,7 @@ class KeySet:
         """32 bytes: contracts' random bytes come from it."""
         return self._derive(_TAG_RANDOM, KEY_BYTES)
 
-    @property
+    @cached_property
     def result_public_key(self) -> bytes:
         """32 bytes, Ed25519."""
         return self.result_key.public_key().public_bytes_raw()
@@ -79,7 +79,7 @@ class KeySet:
         return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=info).derive(self.seed)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KeyRing:
     """`key_sets` in ascending sequence, never empty; the last one is current. Bound to a genesis hash and chaincode."""
 
@@ -103,10 +103,25 @@ class KeyRing:
 
     def find(self, key_set_id: bytes) -> KeySet | None:
         """The key set with this id, None if it is not in the ring."""
-        return next((item for item in self.key_sets if self.key_set_id(item) == key_set_id), None)
+        return self.by_id.get(key_set_id)
 
     def key_set_id(self, key_set: KeySet) -> bytes:
         """32 bytes that commit to all keys of the set and to the name key, without telling any."""
+        for item, key_set_id in self._ids:
+            if item is key_set:
+                return key_set_id
+        return self._compute_id(key_set)
+
+    @cached_property
+    def by_id(self) -> dict[bytes, KeySet]:
+        """All key sets by their ids."""
+        return {key_set_id: item for item, key_set_id in self._ids}
+
+    @cached_property
+    def _ids(self) -> tuple[tuple[KeySet, bytes], ...]:
+        return tuple((item, self._compute_id(item)) for item in self.key_sets)
+
+    def _compute_id(self, key_set: KeySet) -> bytes:
         commitment = hashlib.sha256(encode_frame(_TAG_COMMITMENT, (self.name_key, key_set.seed))).digest()
         return hashlib.sha256(
             encode_frame(

@@ -43,7 +43,7 @@ class SealedState:
     """State of one chaincode through one execution."""
 
     def __init__(self, *, ring: KeyRing, place: Place, names: KeyNames, reads: Reads) -> None:
-        self._value_keys = {ring.key_set_id(item): item.value_key for item in ring.key_sets}
+        self._ring = ring
         self._place = place
         self._names = names
         self._reads = reads
@@ -110,10 +110,10 @@ class SealedState:
 
     def _open(self, stored: str, sealed: bytes) -> OpenedValue:
         try:
-            value_key = self._value_keys.get(read_header(sealed).key_set_id)
-            if value_key is None:
+            key_set = self._ring.find(read_header(sealed).key_set_id)
+            if key_set is None:
                 raise ExecutionAborted("integrity")
-            return open_value(value_key=value_key, place=self._place, stored_key=stored, sealed=sealed)
+            return open_value(value_key=key_set.value_key, place=self._place, stored_key=stored, sealed=sealed)
         except Refused as error:
             raise ExecutionAborted(error.reason) from error
 
