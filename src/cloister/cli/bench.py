@@ -10,6 +10,7 @@ import click
 
 from cloister.errors import UsageError
 
+from .bench_honest import honest
 from .presentation import print_json, status_line, working_folder
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 @click.group()
 def bench() -> None:
     """Measure on this machine, beside something real in the same run."""
+
+
+bench.add_command(honest)
 
 
 @bench.command()

@@ -175,9 +175,9 @@ class Host:
         reply = self.enclave.handle(number, Invoke(how.proposal(signed_proposal)))
         while isinstance(reply, GetState | GetParameter | GetRange | AskLedger):
             execution.questions.append(reply)
-            if self.interleave:
-                await asyncio.sleep(0)
             sealed = how.ledger_answer(self._from_ledger(reply.ledger)) if reply.ledger else b""
+            if self.interleave:
+                await asyncio.sleep(0)  # after the ledger enclave was asked, which takes questions in their order only
             if isinstance(reply, AskLedger):
                 reply = self.enclave.handle(number, LedgerReplied(sealed))
             else:
