@@ -210,11 +210,22 @@ async def test_e2_a_contract_that_reaches_outside_is_stopped(authority: Path, tm
     contract.write_text("import socket\nfrom cloister.contract import Contract\nclass Leaky(Contract): ...\n")
     with pytest.raises(EnvironmentFailed, match="must not import socket"):
         await start_enclave(EnclaveCommand(str(contract), authority), no_ledger)
+    contract.write_text("TABLE = open('/etc/hostname').read()\n")  # each host could give it something else
+    with pytest.raises(EnvironmentFailed, match="files cannot be opened"):
+        await start_enclave(EnclaveCommand(str(contract), authority), no_ledger)
     contract.write_text(
+        "import logging\n"
         "from cloister.contract import Contract, TransactionContext\n"
+        "logging.basicConfig(level=logging.INFO)\n"
+        "class Gone:\n"
+        "    def __del__(self) -> None:\n"
+        "        raise ValueError('plaintext')\n"
         "class Leaky(Contract):\n"
         "    async def leak(self, ctx: TransactionContext, path: str) -> str:\n"
         "        print('plaintext', path)\n"
+        "        logging.getLogger().error('plaintext %s', path)\n"
+        "        gone = Gone()\n"
+        "        gone.itself = gone\n"
         "        open(path, 'w').write('plaintext')\n"
         "        return 'OK'\n"
     )

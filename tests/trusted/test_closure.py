@@ -29,6 +29,8 @@ FILE_MODULES = {
     "ledger": {"cloister.trusted.attest.measurement", "cloister.trusted.ledger.__main__"},
 }
 """Modules that read files while the enclave starts."""
+RUNS_CODE = "cloister.trusted.chaincode.contract_program"
+"""The one module that runs code which it was given: the measured contract's."""
 THREADS = {
     "chaincode": set[str](),
     "ledger": {
@@ -107,7 +109,8 @@ def test_no_assert_no_print_no_clock_in_trusted_code(modules: tuple[MeasuredModu
         for node in ast.walk(ast.parse(module.path.read_bytes())):
             assert not isinstance(node, ast.Assert), f"{module.name} line {node.lineno}: assert vanishes under -O"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                assert node.func.id not in {"print", "eval", "exec"}, f"{module.name} line {node.lineno}"
+                allowed = {"exec"} if module.name == RUNS_CODE else set[str]()
+                assert node.func.id not in {"print", "eval", "exec"} - allowed, f"{module.name} line {node.lineno}"
 
 
 def test_the_closure_is_what_a_real_interpreter_loads(role: str, modules: tuple[MeasuredModule, ...]) -> None:

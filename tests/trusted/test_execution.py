@@ -254,7 +254,7 @@ def test_a_contract_that_quotes_half_a_surrogate_pair_stays_alive(tmp_path: Path
     session = session_of(load_contract_image(str(contract)))
     for function in ("quote", "emit"):
         assert session.call(function, '["\\ud800"]').outcome.status == 500
-    assert session.call("leave").outcome.message == "the contract tried to end the process"
+    assert session.call("leave").outcome.message == "the contract ended with SystemExit"
     assert status_of(session.enclave).state == "ready"
 
 

@@ -7,6 +7,7 @@ Source: behaviour of `fabric-chaincode-python` 2.5.4 and fabric-contract-api-go 
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 from abc import ABC, abstractmethod
@@ -66,6 +67,18 @@ class ContractChaincode(Chaincode):
     def new_chaincode(cls, *contracts: ContractInterface) -> Self:
         """The official package's name for the constructor."""
         return cls(*contracts)
+
+    def renewed(self, contracts: Sequence[ContractInterface]) -> Self:
+        """The same chaincode over other objects of the same contracts, in the same order; nothing is described anew.
+
+        For classes that were loaded again, so that nothing of an earlier transaction is left in them.
+        """
+        names = [name for name in self._contracts if name != SystemContractName]
+        renewed = copy.copy(self)
+        renewed._contracts = dict(self._contracts)
+        for name, contract in zip(names, contracts, strict=True):
+            renewed._contracts[name] = self._contracts[name].renewed(contract)
+        return renewed
 
     async def init(self, stub: ChaincodeStubInterface) -> Response:
         """Run the function that the arguments name; without any, succeed."""

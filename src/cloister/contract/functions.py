@@ -9,14 +9,14 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .arguments import parse_argument
 from .context import TransactionContextInterface
 from .decorators import Reveal, marks_of
 from .errors import ContractInvalid, InvalidArgument
-from .hints import check_hint, is_any, union_members
+from .hints import SCALARS, check_hint, is_any, union_members
 
 _CONTEXT_NAMES = ("ctx", "context", "ctx_", "transaction_context")
 _Kind = inspect.Parameter
@@ -58,6 +58,13 @@ class TransactionFunction:
         if inspect.isawaitable(outcome):
             outcome = await outcome
         return _unwrap_pair(outcome, declared=_is_pair(self.returns))
+
+    def renewed(self, function: Callable[..., Any], context_class: type) -> TransactionFunction:
+        """The same over another callable, out of source that was loaded again: its own classes may be new ones."""
+        if all(parameter.hint in SCALARS or is_any(parameter.hint) for parameter in self.parameters):
+            return replace(self, function=function)
+        described = describe_function(self.name, function, context_class, first_is_context=self.takes_context)
+        return replace(described, evaluate=self.evaluate, reveal=self.reveal)
 
     def _convert(self, arguments: Sequence[bytes]) -> list[Any]:
         self._check_count(len(arguments))

@@ -29,16 +29,29 @@ def load_contract(reference: str) -> ContractChaincode:
     """
     location, class_name = _split_reference(reference)
     module = _import_file(Path(location)) if location.endswith(".py") else _import_module(location)
+    return chaincode_of(module, class_name, location)
+
+
+def chaincode_of(module: ModuleType, class_name: str, location: str) -> ContractChaincode:
+    """What a loaded module serves; see `load_contract`. Raises: UsageError, ContractInvalid."""
+    found = contract_classes_of(module, class_name)
+    if isinstance(found, ContractChaincode):
+        return found
+    if class_name and not found:
+        known = ", ".join(contract.__name__ for contract in _contract_classes(module)) or "none"
+        raise UsageError(f"{location}: no contract class {class_name}; contract classes there: {known}")
+    return _instantiate(found, location)
+
+
+def contract_classes_of(module: ModuleType, class_name: str) -> ContractChaincode | list[type[Contract]]:
+    """The same without making objects: classes, none if there are none such, or an object that the module made."""
     if class_name:
         found = getattr(module, class_name, None)
         if isinstance(found, ContractChaincode):
             return found
-        if not (isinstance(found, type) and issubclass(found, Contract)):
-            known = ", ".join(contract.__name__ for contract in _contract_classes(module)) or "none"
-            raise UsageError(f"{location}: no contract class {class_name}; contract classes there: {known}")
-        return _instantiate([found])
+        return [found] if isinstance(found, type) and issubclass(found, Contract) else []
     ready = [value for value in vars(module).values() if isinstance(value, ContractChaincode)]
-    return ready[0] if ready else _instantiate(_contract_classes(module), location)
+    return ready[0] if ready else _contract_classes(module)
 
 
 def _split_reference(reference: str) -> tuple[str, str]:
@@ -93,7 +106,7 @@ def _contract_classes(module: ModuleType) -> list[type[Contract]]:
     return [item for item in distinct if not any(other is not item and issubclass(other, item) for other in distinct)]
 
 
-def _instantiate(classes: list[type[Contract]], location: str = "") -> ContractChaincode:
+def _instantiate(classes: list[type[Contract]], location: str) -> ContractChaincode:
     if not classes:
         raise ContractInvalid(
             f"{location}: no contract class: expected a subclass of cloister.contract.Contract",

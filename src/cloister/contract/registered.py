@@ -6,7 +6,7 @@ Trust level: pure, measured into enclaves.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,11 +48,43 @@ class RegisteredContract:
         capitalised = function_name[:1].upper() + function_name[1:]
         return self.functions.get(function_name) or self.functions.get(capitalised)
 
+    def renewed(self, contract: ContractInterface) -> RegisteredContract:
+        """The same over another object of the contract, of the same class or of one loaded again."""
+        context_class = _context_class(contract)
+        return replace(
+            self,
+            context_class=context_class,
+            functions=_Renewed(self.functions, contract, context_class),
+            before=_renewed_hook(self.before, contract.get_before_transaction(), context_class),
+            after=_renewed_hook(self.after, contract.get_after_transaction(), context_class),
+            unknown=_renewed_hook(self.unknown, contract.get_unknown_transaction(), context_class),
+        )
+
     async def run_after(self, context: TransactionContextInterface, result: Any) -> None:
         """Call the after-hook, if there is one, with the result if it takes one."""
         if self.after is not None:
             value = UndefinedInterface() if result is None else result
             await self.after.call_with(context, [value] * len(self.after.parameters))
+
+
+class _Renewed(Mapping[str, TransactionFunction]):
+    """Functions over another object of their contract, made when they are asked for: most calls need one."""
+
+    def __init__(
+        self, known: Mapping[str, TransactionFunction], contract: ContractInterface, context_class: type
+    ) -> None:
+        self._known = known
+        self._contract = contract
+        self._context_class = context_class
+
+    def __getitem__(self, name: str) -> TransactionFunction:
+        return self._known[name].renewed(getattr(self._contract, name), self._context_class)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 def register_contract(contract: object) -> RegisteredContract:
@@ -67,8 +99,7 @@ def register_contract(contract: object) -> RegisteredContract:
             hint="import Contract from cloister.contract, and pass an instance, not the class",
         )
     name = contract.get_name() or type(contract).__name__
-    handler: Any = contract.get_transaction_context_handler()
-    context_class = handler if isinstance(handler, type) else type(handler)
+    context_class = _context_class(contract)
     evaluates = set(_names(contract, "get_evaluate_transactions"))
     functions = {
         method: _describe(contract, name, method, context_class, evaluate=method in evaluates)
@@ -86,6 +117,15 @@ def register_contract(contract: object) -> RegisteredContract:
         unknown=_describe_hook(contract.get_unknown_transaction(), f"{name}.UnknownTransaction", context_class, 0),
         clear_key_spaces=tuple(getattr(contract, "clear_key_spaces", ())),
     )
+
+
+def _context_class(contract: ContractInterface) -> Any:
+    handler: Any = contract.get_transaction_context_handler()
+    return handler if isinstance(handler, type) else type(handler)
+
+
+def _renewed_hook(known: TransactionFunction | None, hook: Any, context_class: type) -> TransactionFunction | None:
+    return known.renewed(hook, context_class) if known is not None else None
 
 
 def _public_methods(contract: ContractInterface) -> list[str]:

@@ -134,8 +134,8 @@ class Workspace:
         try:
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
-            for file in contract_files(path):
-                shutil.copyfile(file, place / file.name)
+            for name, content in contract_files(path).items():
+                (place / f"{name}.py").write_bytes(content)
         except OSError as error:
             raise EnvironmentFailed(f"{place} cannot be written: {error.strerror}") from error
         return kept_contract(home, reference)

@@ -19,6 +19,7 @@ import inspect
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -42,7 +43,7 @@ from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements
 from cloister.trusted.attest.measurement import compute_ledger_measurement, compute_measurement
 from cloister.trusted.attest.platform import make_simulation_platform
 from cloister.trusted.attest.policy import AppraisalPolicy
-from cloister.trusted.chaincode.contract_image import ContractImage, load_contract_image
+from cloister.trusted.chaincode.contract_image import ContractImage, LoadedContract, load_contract_image
 from cloister.trusted.chaincode.enclave import Enclave
 from cloister.trusted.ledger.confidential import key_set_key
 from cloister.trusted.ledger.enclave import LedgerEnclave
@@ -371,7 +372,8 @@ class ConfidentialChannel:
 
 
 def image_of(contract: ContractSource) -> ContractImage:
-    """The loaded contract. A file is measured and checked as for deployment; a class is loaded as it is.
+    """The loaded contract. A file is measured, checked and loaded for each call as in deployment; of a class each call
+    gets an object of its own, and no more.
 
     Raises: UsageError, ContractInvalid.
     """
@@ -383,7 +385,12 @@ def image_of(contract: ContractSource) -> ContractImage:
         source = inspect.getsource(contract)
     except (OSError, TypeError):
         source = contract.__qualname__
-    return ContractImage(ContractChaincode(contract()), hashlib.sha256(source.encode()).digest())
+    chaincode = ContractChaincode(contract())
+
+    def load() -> LoadedContract:
+        return LoadedContract(chaincode.renewed([contract()]), Context(), lambda: None)
+
+    return ContractImage(chaincode, hashlib.sha256(source.encode()).digest(), load)
 
 
 def expect(reply: EnclaveMessage | None, kind: type[_Reply]) -> _Reply:

@@ -11,6 +11,7 @@ the interpreter enter by version. Under SGX every byte of them is measured too.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import sys
 from dataclasses import dataclass
@@ -45,8 +46,12 @@ class MeasuredModule:
     foreign: frozenset[str]
 
 
+@functools.cache
 def trusted_modules(entry_point: str = ENTRY_POINT) -> tuple[MeasuredModule, ...]:
-    """The closure of imports of the entry point, sorted by name; imports inside functions count too."""
+    """The closure of imports of the entry point, sorted by name; imports inside functions count too.
+
+    Found once: which modules there are does not change while a process runs. Their contents are read each time.
+    """
     found: dict[str, MeasuredModule] = {}
     waiting = [entry_point]
     while waiting:

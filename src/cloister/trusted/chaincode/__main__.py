@@ -31,6 +31,11 @@ def _quiet_excepthook(kind: type[BaseException], error: BaseException, trace: Tr
     sys.stderr.write(f"enclave: stopped by {kind.__name__}\n")
 
 
+def _forget_unraisable(found: object) -> None:
+    """What a contract's objects raise as they are collected would be printed, message and all."""
+    del found
+
+
 def _setting(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
@@ -41,6 +46,8 @@ def _setting(name: str) -> str:
 def main() -> int:
     """Run the enclave until its standard input ends. Returns the exit code."""
     sys.excepthook = _quiet_excepthook
+    sys.unraisablehook = _forget_unraisable
+    install()
     try:
         image = load_contract_image(_setting(CONTRACT_VARIABLE))
         seed = Path(_setting(AUTHORITY_VARIABLE)).read_bytes()
@@ -53,7 +60,6 @@ def main() -> int:
         sys.stderr.write(f"enclave: {error.strerror}: {error.filename}\n")
         return UsageError.exit_code
     enclave = Enclave(platform=platform, image=image, random_bytes=os.urandom)
-    install()
     with open_listener() as listener:
         sys.stderr.write("enclave: SIMULATION - no hardware protects this process; for development and tests only\n")
         sys.stdout.write(f"listening {listener.getsockname()[1]}\n")

@@ -5,8 +5,10 @@ Trust level: trusted, pure. A `Task` drives one coroutine by hand; each question
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, Generic, TypeVar
 
 from cloister.errors import Refused
 from cloister.wire.messages import Answer, AskLedger, LedgerReplied, Question
@@ -45,16 +47,44 @@ class Task(Generic[_R]):
     def step(self, answer: Answer | None) -> Question | _R:
         """The next question, or the result. Raises: Refused; MalformedInput if an answer is malformed."""
         try:
-            return self._coroutine.send(answer)
+            question = self._coroutine.send(answer)
+            if not isinstance(question, Question):
+                raise TaskRefused("contract", "")  # it waits for something that nobody here will give it
+            return question
         except StopIteration as stop:
             result: _R = stop.value
             return result
         except ExecutionAborted as aborted:
             raise TaskRefused(aborted.reason, aborted.detail) from aborted
+        except GeneratorExit as error:  # only a contract raises that here
+            raise TaskRefused("contract", "") from error
 
     def close(self) -> None:
-        """Forget it."""
-        self._coroutine.close()
+        """Forget it, whatever a contract in it does at the news."""
+        with suppress(BaseException):
+            self._coroutine.close()
+
+
+class Within(Generic[_R]):
+    """Await a contract's coroutine in a context of its own; `enter` comes before each of its steps."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, _R], enter: Callable[[], None], context: Context) -> None:
+        self._coroutine = coroutine
+        self._enter = enter
+        self._context = context
+
+    def __await__(self) -> Generator[Any, Any, _R]:
+        answer: Any = None
+        try:
+            while True:
+                self._enter()
+                answer = yield self._context.run(self._coroutine.send, answer)
+        except StopIteration as stop:
+            result: _R = stop.value
+            return result
+        finally:
+            self._enter()
+            self._context.run(self._coroutine.close)
 
 
 class _Ask:

@@ -1,6 +1,6 @@
 """The contract that an enclave runs: its files, their digest, and the loaded object.
 
-Trust level: trusted; reads the contract's files when the enclave starts, never later.
+Trust level: trusted; reads the contract's files when the enclave starts, never later. What is hashed is what is run.
 A contract is a Python file and the modules next to it that it imports, found in the syntax tree without running
 anything. Beside them it may import the standard library (but not what makes results differ between endorsers) and
 `cloister.contract`.
@@ -9,32 +9,45 @@ anything. Beside them it may import the standard library (but not what makes res
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
-import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloister.contract import ContractChaincode, load_contract
-from cloister.errors import UsageError
+from cloister.contract import ContractChaincode, ContractInvalid
+from cloister.contract.load import chaincode_of, contract_classes_of
+from cloister.errors import CloisterError, UsageError
 from cloister.wire.framing import encode_frame
 
+from .confinement import confined
+from .contract_program import API, ContractProgram, may_import
+
 _TAG = b"cloister/contract-image/1"
-FORBIDDEN_IMPORTS = frozenset(
-    """
-    asyncio concurrent ctypes ftplib http importlib io locale mmap multiprocessing os pathlib platform pty random
-    requests secrets select selectors shutil signal smtplib socket socketserver ssl subprocess sys tempfile threading
-    time urllib uuid
-    """.split()  # noqa: SIM905 - a list of sixty quoted words hides what is in it
-)
-"""Modules that differ between endorsers or reach outside. A guard against accidents: the code is approved anyway."""
+_CLOCKS = frozenset({"now", "today", "utcnow"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedContract:
+    """A contract for one execution, and the context to run it in. `enter` comes before each of its steps."""
+
+    chaincode: ContractChaincode
+    context: Context
+    enter: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ContractImage:
-    """A loaded contract. `digest` is 32 bytes over the reference's class name and all files."""
+    """A contract that can be loaded. `chaincode` tells what functions it has, and runs none of them.
+
+    `digest` is 32 bytes over the reference's class name and all files. `load` gives the contract with nothing in it
+    that an execution before has left; it raises whatever the contract's modules raise.
+    """
 
     chaincode: ContractChaincode
     digest: bytes
+    load: Callable[[], LoadedContract]
 
 
 def split_reference(reference: str) -> tuple[Path, str]:
@@ -49,68 +62,102 @@ def split_reference(reference: str) -> tuple[Path, str]:
     return path, class_name if location == str(path) else ""
 
 
-def contract_files(path: Path) -> tuple[Path, ...]:
-    """The file and all files in its folder that it imports, directly or not, sorted. Raises: UsageError."""
-    found: set[Path] = set()
-    waiting = [path.resolve()]
+def contract_files(path: Path) -> dict[str, bytes]:
+    """Module names and contents of the file and all files in its folder that it imports, directly or not, sorted.
+
+    Raises: UsageError if one imports what is neither measured nor allowed, or asks a clock.
+    """
+    folder = path.resolve().parent
+    found: dict[str, bytes] = {}
+    waiting = [path.stem]
     while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found.add(file)
-            waiting.extend(_neighbours(file, path.resolve().parent))
-    return tuple(sorted(found))
+        name = waiting.pop()
+        if name not in found:
+            found[name] = (folder / f"{name}.py").read_bytes()
+            waiting.extend(_neighbours(f"{name}.py", found[name], folder))
+    return dict(sorted(found.items()))
 
 
 def contract_digest(reference: str) -> bytes:
     """32 bytes: what the measurement takes of a contract, found without running it. Raises: UsageError."""
     path, class_name = split_reference(reference)
-    folder = path.resolve().parent
-    lines = [
-        encode_frame(_TAG, (file.relative_to(folder).as_posix().encode(), hashlib.sha256(file.read_bytes()).digest()))
-        for file in contract_files(path)
-    ]
-    return hashlib.sha256(encode_frame(_TAG, (path.name.encode(), class_name.encode(), *lines))).digest()
+    return _digest(path, class_name, contract_files(path))
 
 
 def load_contract_image(reference: str) -> ContractImage:
     """Load a contract for confidential use. Raises: UsageError with the reason."""
-    digest = contract_digest(reference)
-    path, _class_name = split_reference(reference)
-    loaded_before = set(sys.modules)
-    chaincode = load_contract(reference)
-    measured = set(contract_files(path))
-    folder = path.resolve().parent
-    for name in set(sys.modules) - loaded_before:
-        origin = getattr(sys.modules[name], "__file__", None)
-        if origin and Path(origin).resolve().parent == folder and Path(origin).resolve() not in measured:
-            raise UsageError(f"contract: module {name} was loaded but is not measured", hint="import it plainly")
-    return ContractImage(chaincode, digest)
+    path, class_name = split_reference(reference)
+    files = contract_files(path)
+    program = ContractProgram(files, path.stem)
+    with confined():
+        try:
+            chaincode = chaincode_of(program.load().main, class_name, str(path))
+        except CloisterError:
+            raise
+        except Exception as error:
+            told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ContractInvalid(f"contract {path.name} does not load: {told}") from error
+    load = functools.partial(_load, program, class_name, chaincode)
+    return ContractImage(chaincode, _digest(path, class_name, files), load)
 
 
-def _neighbours(file: Path, folder: Path) -> list[Path]:
-    """Files next to the contract that this one imports. Raises: UsageError on a forbidden import."""
+def _load(program: ContractProgram, class_name: str, known: ContractChaincode) -> LoadedContract:
+    loaded = program.load()
+    found = contract_classes_of(loaded.main, class_name)
+    if isinstance(found, ContractChaincode):
+        return LoadedContract(found, loaded.context, loaded.enter)
+    contracts = loaded.context.run(lambda: [contract() for contract in found])
+    return LoadedContract(known.renewed(contracts), loaded.context, loaded.enter)
+
+
+def _digest(path: Path, class_name: str, files: Mapping[str, bytes]) -> bytes:
+    lines = [
+        encode_frame(_TAG, (f"{name}.py".encode(), hashlib.sha256(content).digest())) for name, content in files.items()
+    ]
+    return hashlib.sha256(encode_frame(_TAG, (path.name.encode(), class_name.encode(), *lines))).digest()
+
+
+def _neighbours(file: str, content: bytes, folder: Path) -> list[str]:
+    """Names of files next to the contract that this one imports. Raises: UsageError."""
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = ast.parse(content)
     except (SyntaxError, ValueError) as error:
-        raise UsageError(f"contract: {file.name}: {error}") from error
-    names: list[str] = []
+        raise UsageError(f"contract: {file}: {error}") from error
+    neighbours: list[str] = []
+    modules: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imported = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            imported = [node.module or ""]
-        else:
-            continue
-        _refuse_forbidden(file.name, node.lineno, imported)
-        names.extend(imported)
-    candidates = [folder / f"{name.split('.')[0]}.py" for name in names if name]
-    return [candidate for candidate in candidates if candidate.is_file()]
+        for module, names in _imports_of(node):
+            modules.add(module.partition(".")[0])
+            if (folder / f"{module}.py").is_file() and not may_import(module):
+                neighbours.append(module)
+            elif not may_import(module, names):
+                raise UsageError(
+                    f"contract: {file} line {getattr(node, 'lineno', 0)}: "
+                    f"a confidential contract must not import {module}",
+                    hint=f"allowed are files next to it, {API}, and of the standard library what is the same at all "
+                    "endorsers and reaches nothing outside the enclave",
+                )
+    if "datetime" in modules:
+        _refuse_clocks(file, ast.walk(tree))
+    return neighbours
 
 
-def _refuse_forbidden(name: str, line: int, modules: list[str]) -> None:
-    for module in modules:
-        if module.split(".")[0] in FORBIDDEN_IMPORTS:
+def _imports_of(node: ast.AST) -> list[tuple[str, Sequence[str]]]:
+    """(module, names taken from it) of an import statement; a relative import has dots in front."""
+    if isinstance(node, ast.Import):
+        return [(alias.name, ()) for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [("." * node.level + (node.module or ""), [alias.name for alias in node.names])]
+    return []
+
+
+def _refuse_clocks(file: str, nodes: Iterable[ast.AST]) -> None:
+    """A host sets its clock as it likes, and endorsers' clocks differ."""
+    for node in nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CLOCKS:
             raise UsageError(
-                f"contract: {name} line {line}: a confidential contract must not import {module}",
-                hint="it would differ between endorsers or reach outside the enclave",
+                f"contract: {file} line {node.lineno}: a confidential contract must not ask the clock "
+                f"({node.func.attr}): the host sets it",
+                hint="get_tx_timestamp gives the client's claim; a trusted time needs somebody to tell it, as in the "
+                "escrow sample",
             )

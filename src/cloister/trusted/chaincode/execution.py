@@ -1,9 +1,10 @@
 """One transaction from sealed request to signed, sealed result. I/O-free: questions out, answers in, then a result.
 
 Trust level: trusted. Steps, tagged below: 1 open the request, bound to this very proposal · 2 creator is a member, the
-caller's checkpoint is on the chain · 3 run the contract, each read checked as it arrives · 4 all reads hold together ·
-5 seal and sign. Nothing leaves before step 5 but the stored names of keys that are read. A function revealed on commit
-seals its outcome to the chaincode's own keys: it opens from the committed block only (opening.py).
+caller's checkpoint is on the chain · 3 load the contract afresh and run it, each read checked as it arrives · 4 all
+reads hold together · 5 seal and sign. Nothing leaves before step 5 but the stored names of keys that are read. A
+function revealed on commit seals its outcome to the chaincode's own keys: it opens from the committed block only
+(opening.py).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from cloister.trusted.protocol.statement import (
 from cloister.wire.messages import Result
 
 from .admission import AdmittedProposal
+from .ask import ExecutionAborted, Within
 from .checked_reads import CheckedReads, Reads
 from .contract_image import ContractImage
 from .keys import KeyRing
@@ -130,13 +132,17 @@ async def _call_contract(
         timestamp_nanos=proposal.timestamp_nanos,
         transient=request.transient,
     )
+    stub = ChaincodeStub(invocation, ledger)
     try:
-        return await enclosure.image.chaincode.invoke(ChaincodeStub(invocation, ledger))
+        loaded = enclosure.image.load()
+        return await Within(loaded.chaincode.invoke(stub), loaded.enter, loaded.context)
+    except (ExecutionAborted, GeneratorExit):
+        raise
     except CloisterError as failure:
         # Whatever the contract's machinery raises is the caller's to know, sealed; the host learns nothing.
         return error(failure.message)
-    except (SystemExit, KeyboardInterrupt):
-        return error("the contract tried to end the process")
+    except BaseException as failure:  # noqa: BLE001 - not even what ends processes may end this one
+        return error(f"the contract ended with {type(failure).__name__}")
 
 
 def _settle(response: Response, state: SealedState, ledger: SealedLedger, mode: _Mode) -> Response:
