@@ -50,3 +50,10 @@ def embedded_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Netwo
     network = Network.up(tmp_path_factory.mktemp("embedded") / "net", embedded_options())
     yield network
     network.down()
+
+
+@pytest.fixture(scope="session", params=["fabric", "embedded"])
+def any_network(request: pytest.FixtureRequest) -> Network:
+    """Both, one after the other: what holds on real Fabric has to hold on the embedded network, by the same test."""
+    found: Network = request.getfixturevalue(f"{request.param}_network")
+    return found

@@ -29,9 +29,9 @@ BOUND_S = 20
 
 
 @pytest.fixture(scope="module")
-async def callers(fabric_network: Network) -> Callers:
-    await deploy(fabric_network, Plan(KEEPER, str(SAMPLES / "secret_keeper.py")))
-    callers = Callers(fabric_network)
+async def callers(any_network: Network) -> Callers:
+    await deploy(any_network, Plan(KEEPER, str(SAMPLES / "secret_keeper.py")))
+    callers = Callers(any_network)
     await callers.submit("org1/User1", KEEPER, "init")
     await callers.submit("org1/User1", KEEPER, "lock_secret", "the first secret")
     return callers

@@ -16,10 +16,10 @@ CHAINCODE = "conformance"
 
 
 @pytest.fixture(scope="session")
-async def conformance_network(fabric_network: Network) -> Network:
+async def conformance_network(any_network: Network) -> Network:
     contract = Path(__file__).parents[1] / "support" / "gateway_contract.py"
-    await deploy(fabric_network, Plan(CHAINCODE, str(contract), confidential=False))
-    return fabric_network
+    await deploy(any_network, Plan(CHAINCODE, str(contract), confidential=False))
+    return any_network
 
 
 @pytest.fixture

@@ -28,10 +28,10 @@ pytestmark = pytest.mark.fabric
 
 
 @pytest.fixture
-async def admins(fabric_network: Network) -> AsyncIterator[list[Lifecycle]]:
-    first, second = fabric_network.organisations
+async def admins(any_network: Network) -> AsyncIterator[list[Lifecycle]]:
+    first, second = any_network.organisations
     async with connected(first) as gateway1, connected(second) as gateway2:
-        yield [Lifecycle(gateway, fabric_network.channel) for gateway in (gateway1, gateway2)]
+        yield [Lifecycle(gateway, any_network.channel) for gateway in (gateway1, gateway2)]
 
 
 def fresh() -> str:
@@ -93,12 +93,12 @@ async def test_approve_commit_upgrade_with_a_signature_policy(admins: list[Lifec
     ],
 )
 async def test_a_policy_approved_here_is_the_one_that_the_peer_cli_means(
-    admins: list[Lifecycle], fabric_network: Network, policy: str
+    admins: list[Lifecycle], any_network: Network, policy: str
 ) -> None:
     """Approvals agree by their bytes: the same text must give the same ones."""
     name = fresh()
     await admins[0].approve(ChaincodeDefinition(name, "1.0", signature_policy=policy))
-    assert ready(fabric_network, name, "--signature-policy", policy) == {"Org1MSP": True, "Org2MSP": False}
+    assert ready(any_network, name, "--signature-policy", policy) == {"Org1MSP": True, "Org2MSP": False}
 
 
 def collections(name: str, policy: str) -> bytes:
@@ -119,7 +119,7 @@ def collections(name: str, policy: str) -> bytes:
 
 
 async def test_collections_approved_here_are_those_that_the_peer_cli_means(
-    admins: list[Lifecycle], fabric_network: Network, tmp_path: Path
+    admins: list[Lifecycle], any_network: Network, tmp_path: Path
 ) -> None:
     policy = "OR('Org1MSP.member','Org2MSP.member')"
     file = tmp_path / "collections.json"
@@ -136,8 +136,8 @@ async def test_collections_approved_here_are_those_that_the_peer_cli_means(
     name = fresh()
     definition = ChaincodeDefinition(name, "1.0", collections=collections("secrets", policy))
     await admins[0].approve(definition)
-    assert ready(fabric_network, name, "--collections-config", str(file)) == {"Org1MSP": True, "Org2MSP": False}
-    assert ready(fabric_network, name) == {"Org1MSP": False, "Org2MSP": False}
+    assert ready(any_network, name, "--collections-config", str(file)) == {"Org1MSP": True, "Org2MSP": False}
+    assert ready(any_network, name) == {"Org1MSP": False, "Org2MSP": False}
     await admins[1].approve(definition)
     await admins[0].commit(definition, ["Org1MSP", "Org2MSP"])
     with pytest.raises(EndorseError, match="secrets"):

@@ -29,17 +29,17 @@ CHAINCODE = "registered"
 
 
 @pytest.fixture(scope="module")
-async def network(fabric_network: Network) -> Network:
+async def network(any_network: Network) -> Network:
     """A committed definition whose enclaves have not been initialised: the test plays them."""
     sample = str(Path(__file__).parents[2] / "src" / "cloister" / "samples" / f"{SAMPLE}.py")
-    await deploy(fabric_network, Plan(CHAINCODE, sample, initialise=False))
-    workspace = Workspace(fabric_network)
-    async with connected(fabric_network.organisations[0]) as gateway:
-        registry = gateway.network(fabric_network.channel).contract("registry")
-        genesis = parse_block(fabric_network.genesis_block_path.read_bytes()).header_hash.hex()
+    await deploy(any_network, Plan(CHAINCODE, sample, initialise=False))
+    workspace = Workspace(any_network)
+    async with connected(any_network.organisations[0]) as gateway:
+        registry = gateway.network(any_network.channel).contract("registry")
+        genesis = parse_block(any_network.genesis_block_path.read_bytes()).header_hash.hex()
         policy = workspace.policy_path.read_bytes().strip()
         await registry.submit_transaction("configure", policy, genesis, compute_ledger_measurement().hex())
-    return fabric_network
+    return any_network
 
 
 @pytest.fixture

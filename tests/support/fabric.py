@@ -54,8 +54,10 @@ def deploy(
     policy: str = "",
     collections: Path | None = None,
     init_required: bool = False,
+    organisations: Sequence[Organisation] = (),
 ) -> None:
-    """Install at every organisation, approve, commit, and wait until every peer can run it."""
+    """Install at every organisation, or at some, approve, commit, and wait until every peer can run it."""
+    organisations = organisations or network.organisations
     path, identifier = packaged
     definition = ["--channelID", network.channel, "--name", name, "--version", "1", "--sequence", "1"]
     definition += ["--signature-policy", policy] if policy else []
@@ -63,12 +65,12 @@ def deploy(
     definition += ["--init-required"] if init_required else []
     orderer = ["-o", network.orderer.endpoint, "--ordererTLSHostnameOverride", network.orderer.host, "--tls"]
     orderer += ["--cafile", str(network.orderer.tls_ca_path)]
-    for organisation in network.organisations:
+    for organisation in organisations:
         peer_cli(network, organisation, "lifecycle", "chaincode", "install", str(path))
         approve = ["approveformyorg", *orderer, *definition, "--package-id", identifier]
         peer_cli(network, organisation, "lifecycle", "chaincode", *approve)
     peers: list[str] = []
-    for organisation in network.organisations:
+    for organisation in organisations:
         peers += ["--peerAddresses", organisation.peer_endpoint, "--tlsRootCertFiles", str(organisation.tls_ca_path)]
     peer_cli(network, network.organisations[0], "lifecycle", "chaincode", "commit", *orderer, *definition, *peers)
 

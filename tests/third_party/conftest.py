@@ -13,7 +13,7 @@ CONTRACT = Path(__file__).parents[1] / "support" / "gateway_contract.py"
 
 
 @pytest.fixture(scope="module")
-async def plain_chaincode(fabric_network: Network) -> str:
+async def plain_chaincode(any_network: Network) -> str:
     """Its name. A new sequence of it, if it is there already."""
-    await deploy(fabric_network, Plan("third-party", str(CONTRACT), confidential=False))
+    await deploy(any_network, Plan("third-party", str(CONTRACT), confidential=False))
     return "third-party"

@@ -23,10 +23,10 @@ CHAINCODE = "node-shim"
 
 
 @pytest.fixture
-def node_chaincode(fabric_network: Network, tmp_path: Path) -> Iterator[None]:
+def node_chaincode(any_network: Network, tmp_path: Path) -> Iterator[None]:
     node, folder = node_folder()
     address = f"127.0.0.1:{free_port()}"
-    packaged = package_id(fabric_network, tmp_path, CHAINCODE, {"address": address, "dial_timeout": "10s"})
+    packaged = package_id(any_network, tmp_path, CHAINCODE, {"address": address, "dial_timeout": "10s"})
     command = [node, str(folder / "chaincode.cjs"), packaged[1], address]
     with (tmp_path / "chaincode.log").open("w") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -35,7 +35,7 @@ def node_chaincode(fabric_network: Network, tmp_path: Path) -> Iterator[None]:
         for line in process.stdout:
             if "listening" in line:
                 break
-        deploy(fabric_network, CHAINCODE, packaged)
+        deploy(any_network, CHAINCODE, packaged)
         yield
     finally:
         process.terminate()
@@ -43,10 +43,10 @@ def node_chaincode(fabric_network: Network, tmp_path: Path) -> Iterator[None]:
 
 
 async def test_the_official_node_shim_is_served_by_every_peer(
-    fabric_network: Network, node_chaincode: None, plain_chaincode: str
+    any_network: Network, node_chaincode: None, plain_chaincode: str
 ) -> None:
-    async with connected(fabric_network.organisations[0], "User1") as gateway:
-        contract = gateway.network(fabric_network.channel).contract(CHAINCODE)
+    async with connected(any_network.organisations[0], "User1") as gateway:
+        contract = gateway.network(any_network.channel).contract(CHAINCODE)
         await wait_until_usable(lambda: _submit(contract, "get", "nothing"))
 
         for key, value in (("a", "1"), ("b", "2"), ("c", "3")):
@@ -66,7 +66,7 @@ async def test_the_official_node_shim_is_served_by_every_peer(
         await _submit(contract, "delete", "a")
         assert json.loads(await _evaluate(contract, "history", "a")) == [[True, ""], [False, "new"], [False, "1"]]
         assert await _submit(contract, "call", plain_chaincode, "put", "called", "yes") == "200:stored called"
-        other = gateway.network(fabric_network.channel).contract(plain_chaincode)
+        other = gateway.network(any_network.channel).contract(plain_chaincode)
         assert await _evaluate(other, "get", "called") == "yes"
 
 

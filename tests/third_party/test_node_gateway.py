@@ -14,9 +14,9 @@ from support.node import node_folder
 pytestmark = pytest.mark.fabric
 
 
-async def test_the_official_node_client_does_all_it_can(fabric_network: Network, plain_chaincode: str) -> None:
+async def test_the_official_node_client_does_all_it_can(any_network: Network, plain_chaincode: str) -> None:
     node, folder = await asyncio.to_thread(node_folder)
-    organisation = fabric_network.organisation("org1")
+    organisation = any_network.organisation("org1")
     user = organisation.user("User1")
     given = {
         "endpoint": organisation.peer_endpoint,
@@ -25,7 +25,7 @@ async def test_the_official_node_client_does_all_it_can(fabric_network: Network,
         "mspId": organisation.msp_id,
         "certificate": str(user.cert_path),
         "key": str(user.key_path),
-        "channel": fabric_network.channel,
+        "channel": any_network.channel,
         "chaincode": plain_chaincode,
     }
     command = [node, str(folder / "gateway_client.mjs"), json.dumps(given)]

@@ -51,6 +51,7 @@ class Context:
             raise self._forbidden("write", collection)
 
     def _static(self, collection: str) -> Any:
+        self.simulation.read_definition(self.namespace)
         static = self.ledger.collection(self.namespace, collection)
         if static is None and not collection.startswith(IMPLICIT_PREFIX):
             raise SimulationFailed(

@@ -119,10 +119,7 @@ class GatewayService:
         interest = proposal_response_pb2.ChaincodeInterest()
         interest.chaincodes.add(name=invocation.chaincode)
         if invocation.channel != self._ledger.channel or not able:
-            raise GatewayRefused(
-                Status.FAILED_PRECONDITION,
-                "no combination of peers can be derived which satisfy the endorsement policy: no peers found",
-            )
+            raise GatewayRefused(Status.FAILED_PRECONDITION, self._nobody(invocation))
         first = able[0] if self._own in able else self._choose(interest, None)[0]
         response, failure = await self._ask(first, signed)
         if failure is not None:
@@ -133,6 +130,12 @@ class GatewayService:
         if invocation.payload.TransientMap:
             interest = _only_members(interest)
         return self._choose(interest, first), {first.peer.msp_id: response}
+
+    def _nobody(self, invocation: Invocation) -> str:
+        why = f"No metadata was found for chaincode {invocation.chaincode} in channel {invocation.channel}"
+        if invocation.channel == self._ledger.channel and self._own.peer.defined(invocation.chaincode) is not None:
+            why = "no peer combination can satisfy the endorsement policy"
+        return f"no combination of peers can be derived which satisfy the endorsement policy: {why}"
 
     def _choose(self, interest: Any, first: Endorser | None) -> list[Endorser]:
         try:

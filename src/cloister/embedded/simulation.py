@@ -195,6 +195,12 @@ class Simulation:
         found = self._private.range((namespace, collection), start.encode(), end.encode())
         return PrivateScan((key.decode(), item.value) for key, item in found)
 
+    def read_definition(self, namespace: str) -> None:
+        """A peer reads a chaincode's definition through the simulation itself, whenever it needs its collections."""
+        if namespace != LIFECYCLE:
+            for key in definition_keys(namespace):
+                self._read(LIFECYCLE, key)
+
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def results(self) -> Results:
@@ -222,9 +228,7 @@ class Simulation:
         return entry
 
     def _check_collection(self, namespace: str, collection: str) -> None:
-        if namespace != LIFECYCLE:
-            for key in definition_keys(namespace):  # a peer reads the definition through the simulation itself
-                self._read(LIFECYCLE, key)
+        self.read_definition(namespace)
         if not self._definitions.is_defined_collection(namespace, collection):
             raise SimulationFailed(
                 f"collection [{collection}] not defined in the collection config for chaincode [{namespace}]"

@@ -18,6 +18,7 @@ from cloister.contract import load_contract
 from cloister.contract.server import ChaincodeServer, ServerTls, contract_handler
 from cloister.fabric.proposal import Proposal
 from cloister.network import Network
+from cloister.network.nodes import embedded_node
 from support.fabric import Endorsed, FabricCaller, deploy, package_id
 from support.official_calls import CALLS, free_port, official_command, served, with_changed_import
 from support.tls import make_certificate
@@ -55,7 +56,7 @@ class Deployed:
 
 
 @pytest.fixture(scope="module")
-async def deployed(fabric_network: Network, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployed]:
+async def deployed(any_network: Network, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployed]:
     folder = tmp_path_factory.mktemp("chaincode")
     collections = folder / "collections.json"
     collections.write_text(json.dumps(COLLECTIONS))
@@ -75,21 +76,21 @@ async def deployed(fabric_network: Network, tmp_path_factory: pytest.TempPathFac
     ):
         address = f"127.0.0.1:{free_port()}"
         connection = {"address": address, "dial_timeout": "10s", **options}
-        packaged = await asyncio.to_thread(package_id, fabric_network, folder, name, connection)
+        packaged = await asyncio.to_thread(package_id, any_network, folder, name, connection)
         server = ChaincodeServer(contract_handler(load_contract(str(FEATURES))), packaged[1], address, tls)
         await server.start()
         servers[name] = server
         await asyncio.to_thread(
             deploy,
-            fabric_network,
+            any_network,
             name,
             packaged,
             policy=EITHER,
             collections=collections,
             init_required=name == "secured",
         )
-    await _initialise(fabric_network, "secured")
-    yield Deployed(fabric_network, servers)
+    await _initialise(any_network, "secured")
+    yield Deployed(any_network, servers)
     for server in servers.values():
         await server.stop(1)
 
@@ -271,10 +272,19 @@ async def test_many_calls_run_at_once_without_mixing(caller: FabricCaller) -> No
 
 async def test_a_restarted_peer_dials_again(deployed: Deployed, caller: FabricCaller) -> None:
     await submit(caller, "put", "before", "restart")
-    await asyncio.to_thread(deployed.network.stop_peer, "org2")
-    await asyncio.to_thread(deployed.network.start_peer, "org2")
+    await asyncio.to_thread(_restart_peer, deployed.network)
     async with FabricCaller(deployed.network, "org2") as again:
         assert (await again.evaluate("features", "get", "before", at="org2")).payload == b"restart"
+
+
+def _restart_peer(network: Network) -> None:
+    """The second organisation's; in an embedded network that is everybody."""
+    if network.is_embedded:
+        embedded_node(network.layout).stop()
+        Network.up(network.folder)
+    else:
+        network.stop_peer("org2")
+        network.start_peer("org2")
 
 
 async def test_a_restarted_server_is_found_again(deployed: Deployed, caller: FabricCaller) -> None:
@@ -287,16 +297,16 @@ async def test_a_restarted_server_is_found_again(deployed: Deployed, caller: Fab
 
 
 @pytest.fixture(scope="module")
-def twins(fabric_network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def twins(any_network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The official package's contract on its own server and, with the import line changed, on ours."""
     folder = tmp_path_factory.mktemp("twins")
-    official, ours = _twin(fabric_network, folder, "official"), _twin(fabric_network, folder, "ours")
+    official, ours = _twin(any_network, folder, "official"), _twin(any_network, folder, "ours")
     with (
         served(official_command(), official[1], folder / "official.log", official[2]),
         served([str(with_changed_import(folder))], ours[1], folder / "ours.log", ours[2]),
     ):
         for name, (path, identifier, _) in (("official", official), ("ours", ours)):
-            deploy(fabric_network, name, (path, identifier))
+            deploy(any_network, name, (path, identifier))
         yield "official", "ours"
 
 
@@ -307,9 +317,9 @@ def _twin(network: Network, folder: Path, name: str) -> tuple[Path, str, str]:
 
 
 async def test_a_contract_for_the_official_package_behaves_alike_here(
-    fabric_network: Network, twins: tuple[str, str]
+    any_network: Network, twins: tuple[str, str]
 ) -> None:
-    async with FabricCaller(fabric_network) as caller:
+    async with FabricCaller(any_network) as caller:
         for arguments in CALLS:
             outcomes = [await _outcome(caller, chaincode, arguments) for chaincode in twins]
             assert (arguments, outcomes[0]) == (arguments, outcomes[1])
