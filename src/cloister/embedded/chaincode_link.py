@@ -93,7 +93,7 @@ class ChaincodeLink:
         self._channel = self._connection.open()
         try:
             async with asyncio.timeout(self._connection.dial_timeout_s):
-                await self._channel.channel_ready()
+                await self._dial()
         except TimeoutError as error:
             await self.close()
             raise self._unreachable("failed to create new connection: context deadline exceeded") from error
@@ -144,6 +144,16 @@ class ChaincodeLink:
             self._stream.cancel()
         if self._channel is not None:
             await self._channel.close()
+
+    async def _dial(self) -> None:
+        """Until it stands, or has failed once: a peer does not try again for one call. Raises: ExecutionFailed."""
+        state = self._channel.get_state(try_to_connect=True)
+        while state is not grpc.ChannelConnectivity.READY:
+            if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                await self.close()
+                raise self._unreachable("failed to create new connection: connection refused")
+            await self._channel.wait_for_state_change(state)
+            state = self._channel.get_state(try_to_connect=True)
 
     async def _register(self) -> None:
         message = await self._stream.read()
