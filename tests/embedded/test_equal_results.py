@@ -246,7 +246,7 @@ async def _height(query: Any, channel: str) -> int:
 def start_peer(network: Network, folder: Path) -> tuple[Organisation, Callable[[], object]]:
     """A real peer with the third organisation's identity on ports of its own, joined to the channel.
 
-    That organisation is a member of no collection: nobody would hand this peer private data, and it would wait for them.
+    That organisation is a member of no collection: nobody would hand this peer private data, it would wait for them.
     """
     port, chaincode_port = free_ports(2)
     embedded = network.organisations[2]

@@ -13,7 +13,7 @@ from cloister.deploy.servers import start_again
 from cloister.errors import UsageError
 from cloister.gateway import Contract
 from cloister.network import Network, NetworkOptions, embedded_options
-from cloister.network.processes import process_began, wait_until
+from cloister.network.processes import listens, process_began, wait_until
 
 CONTRACT = Path(__file__).parents[1] / "support" / "gateway_contract.py"
 
@@ -37,7 +37,12 @@ async def test_a_killed_network_comes_back_with_every_block_it_had_committed(tmp
         pid = network.status()[0].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not process_began(pid), what="killed", timeout_s=10, log=tmp_path / "none")
+        ports = network.layout.ports().values()
+
+        def gone() -> bool:  # the last of its threads closes its sockets
+            return not process_began(pid) and not any(listens(port) for port in ports)
+
+        wait_until(gone, what="killed", timeout_s=10, log=tmp_path / "none")
         assert {item.pid for item in network.status()} == {None}
         again = Network.up(tmp_path / "net")
         start_again(again)
