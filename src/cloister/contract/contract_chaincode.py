@@ -99,9 +99,13 @@ class ContractChaincode(Chaincode):
         except Exception as failure:  # noqa: BLE001  (a contract may raise anything)
             return error(str(failure) or type(failure).__name__)
 
-    def has_function(self, function_name: str) -> bool:
-        """Whether "function" or "Contract:function" exists."""
-        return self._lookup(function_name) is not None
+    def reaches_code(self, function_name: str) -> bool:
+        """Whether "function" or "Contract:function" runs any code of a contract's: the function itself, or a hook."""
+        contract_name, function = self._split(function_name)
+        contract = self._contracts.get(contract_name)
+        if contract is None or not function:
+            return False
+        return contract.find(function) is not None or contract.before is not None or contract.unknown is not None
 
     def is_evaluate(self, function_name: str) -> bool:
         """Whether "function" or "Contract:function" is declared as a query; False if it does not exist."""

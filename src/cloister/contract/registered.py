@@ -115,7 +115,7 @@ def register_contract(contract: object) -> RegisteredContract:
         before=_describe_hook(contract.get_before_transaction(), f"{name}.BeforeTransaction", context_class, 0),
         after=_describe_hook(contract.get_after_transaction(), f"{name}.AfterTransaction", context_class, 1),
         unknown=_describe_hook(contract.get_unknown_transaction(), f"{name}.UnknownTransaction", context_class, 0),
-        clear_key_spaces=tuple(getattr(contract, "clear_key_spaces", ())),
+        clear_key_spaces=_clear_key_spaces(contract, name),
     )
 
 
@@ -153,7 +153,22 @@ def _describe(
     contract: ContractInterface, contract_name: str, method: str, context_class: type, *, evaluate: bool
 ) -> TransactionFunction:
     function = describe_function(f"{contract_name}.{method}", getattr(contract, method), context_class)
-    return replace(function, evaluate=True) if evaluate else function
+    function = replace(function, evaluate=True) if evaluate else function
+    if function.evaluate and function.reveal == "on-commit":
+        raise ContractInvalid(
+            f"{function.name}: a query commits nothing, so it cannot be revealed on commit",
+            hint="make it a transaction, or leave the reveal mode out",
+        )
+    return function
+
+
+def _clear_key_spaces(contract: object, name: str) -> tuple[str, ...]:
+    """A forgotten comma in a tuple of one makes text of it, each letter of which would be a space of its own."""
+    spaces = getattr(contract, "clear_key_spaces", ())
+    listed = isinstance(spaces, tuple | list | set | frozenset)
+    if not listed or not all(isinstance(space, str) and space and space[0] != "\0" for space in spaces):
+        raise ContractInvalid(f"{name}.clear_key_spaces: expected a tuple of prefixes of simple keys, none empty")
+    return tuple(spaces)
 
 
 def _describe_hook(

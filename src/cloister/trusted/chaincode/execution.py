@@ -88,11 +88,11 @@ async def execute(admitted: AdmittedProposal, enclosure: Enclosure) -> Result:
 
 
 def _mode(function: str, image: ContractImage) -> _Mode:
-    """On commit unless the author chose otherwise; that a function does not exist is no secret."""
+    """On commit unless the author chose otherwise; that there is neither function nor hook for a name is no secret."""
     chaincode = image.chaincode
     if chaincode.is_evaluate(function):
         return _Mode(is_query=True, reveal=REVEAL_AT_ENDORSEMENT)
-    default = REVEAL_ON_COMMIT if chaincode.has_function(function) else REVEAL_AT_ENDORSEMENT
+    default = REVEAL_ON_COMMIT if chaincode.reaches_code(function) else REVEAL_AT_ENDORSEMENT
     return _Mode(is_query=False, reveal=chaincode.reveal_mode(function) or default)
 
 

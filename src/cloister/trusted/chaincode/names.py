@@ -59,6 +59,7 @@ class KeyNames:
         `end` may also be the first key after the space (space + U+10FFFF), for "to the end of the space".
         Raises: MalformedInput if the range is not inside one clear space.
         """
+        encoded_key(start + end)
         for space in self._clear:
             if start.startswith(space) and end.startswith(space):
                 return CLEAR_PREFIX + start, CLEAR_PREFIX + end
@@ -77,6 +78,14 @@ class KeyNames:
     def _prf(self, tag: bytes, parts: Sequence[str]) -> str:
         frame = encode_frame(tag, [part.encode() for part in parts])
         return hmac.digest(self._key, frame, "sha256").hex()
+
+
+def encoded_key(key: str) -> bytes:
+    """UTF-8. Raises: MalformedInput on half a surrogate pair, which has no encoding."""
+    try:
+        return key.encode()
+    except UnicodeEncodeError as error:
+        raise MalformedInput("key: not valid Unicode", field="key") from error
 
 
 def split_composite_key(key: str) -> tuple[str, ...]:

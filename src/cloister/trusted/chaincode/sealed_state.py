@@ -14,11 +14,12 @@ from cloister.errors import MalformedInput, Refused
 from cloister.trusted.protocol.reads import MetadataWrite, Write, reads_digest
 from cloister.trusted.protocol.sealing import OpenedValue, Place, SealedHeader, open_value, read_header, seal_value
 from cloister.wire.codec import MAX_ROWS
+from cloister.wire.messages import RowsAnswer
 
 from .ask import ExecutionAborted
 from .checked_reads import Reads
 from .keys import KeyRing, KeySet
-from .names import KeyNames
+from .names import KeyNames, encoded_key
 
 MAX_STORED_PARAMETER_BYTES = 64 * 1024
 
@@ -87,9 +88,14 @@ class SealedState:
         return await self._range(*self._names.stored_range(start, end), limit=limit, bookmark=bookmark)
 
     async def _range(self, start: str, end: str, *, limit: int, bookmark: str) -> Page:
+        if bookmark and not start.encode() <= encoded_key(bookmark) < end.encode():
+            # A peer begins there, wherever it is: it may come from the caller, and lead to rows not meant for them.
+            raise MalformedInput("page: the bookmark lies outside the range", field="bookmark")
         with self._last_if_it_fails():
             answer = await self._reads.rows(start, end, limit, bookmark)
             _check_rows(answer.rows, bookmark or start, end, limit or MAX_ROWS)
+            if limit:
+                _check_end(answer, end)
             opened = tuple(self._open(key, value) for key, value in answer.rows)
         return Page(tuple(Row(item.key, item.value) for item in opened), answer.bookmark if limit else "")
 
@@ -171,6 +177,12 @@ class SealedState:
     def parameter_writes(self) -> tuple[MetadataWrite, ...]:
         """All endorsement parameters to be set, sorted by stored key."""
         return tuple(MetadataWrite(key, parameter) for key, parameter in sorted(self._parameters.items()))
+
+
+def _check_end(answer: RowsAnswer, end: str) -> None:
+    """A page that is not the last one ends behind its last row and before the end of the range."""
+    if answer.bookmark and not answer.rows[-1][0].encode() < answer.bookmark.encode() < end.encode():
+        raise ExecutionAborted("integrity")
 
 
 def _check_rows(rows: tuple[tuple[str, bytes], ...], start: str, end: str, limit: int) -> None:

@@ -76,8 +76,15 @@ def _reply(enclave: Enclave, frame: bytes) -> bytes:
         reply = enclave.handle(call, message)
     if reply is None:
         return b""
-    encoded = encode_enclave_message(call, reply)
-    if len(encoded) > MAX_FRAME_BYTES:
+    try:
+        encoded = encode_enclave_message(call, reply)
+    except ValueError:  # text of a contract's that has no encoding
+        return _instead(enclave, call, "internal")
+    return wrap_frame(encoded) if len(encoded) <= MAX_FRAME_BYTES else _instead(enclave, call, "too-large")
+
+
+def _instead(enclave: Enclave, call: int, reason: str) -> bytes:
+    """A refusal in the place of what cannot be sent."""
+    with confined():
         enclave.handle(call, Abandon())
-        encoded = encode_enclave_message(call, Refusal("too-large", ""))
-    return wrap_frame(encoded)
+    return wrap_frame(encode_enclave_message(call, Refusal(reason, "")))
