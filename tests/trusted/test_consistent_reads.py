@@ -32,7 +32,17 @@ from cloister.wire.messages import (
 )
 from support import swallower
 from support.chain import MVCC_READ_CONFLICT
-from support.enclaves import Caller, OpenedResult, Session, World, make_ledger, new_session, session_of
+from support.enclaves import (
+    Answer,
+    Caller,
+    OpenedResult,
+    Question,
+    Session,
+    World,
+    make_ledger,
+    new_session,
+    session_of,
+)
 from support.naive import naive_build
 
 Lie = Callable[[Any, Any], Any]
@@ -302,6 +312,27 @@ def test_e4_a_ledger_enclave_that_is_behind_says_so_and_a_retry_succeeds(session
     assert refused == Refusal("ledger-behind", "")
     session.ledger.lag = 0
     assert session.call("eval", "a").outcome.payload == b"NO_BIDS"
+
+
+def test_e4_a_ledger_enclave_that_goes_on_between_two_questions_accuses_nobody() -> None:
+    """It has not the value yet as it is asked for it, and has it as it is asked for the transaction that wrote it."""
+    session = new_session("kv")
+    session.call("put_state", "k", "old")
+    session.call("put_state", "k", "new")
+    session.ledger.lag = 1
+
+    class CatchesUp(World):
+        def answer(self, question: Question) -> Answer:
+            answer = super().answer(question)
+            if isinstance(question, GetState):
+                self.ledger.lag = 0
+            return answer
+
+    world = CatchesUp(session.chain)
+    world.ledger = session.ledger
+    signed, _, _ = session.propose("get_state", "k")
+    assert world.run(session.enclave, signed) == Refusal("ledger-behind", "")
+    assert session.call("get_state", "k").outcome.payload == b"new"
 
 
 # --- freshness and forks ----------------------------------------------------------------------------------------------

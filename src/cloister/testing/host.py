@@ -93,11 +93,18 @@ HONEST = Behaviour()
 
 
 class LedgerHost:
-    """Feeds one ledger enclave and carries what is sealed for it. `behaviour`: what it does with blocks."""
+    """Feeds one ledger enclave and carries what is sealed for it. `behaviour`: what it does with blocks.
+
+    `late`: after so many more questions a block is handed over, so that peers are ahead of the ledger enclave, and it
+    goes on between two questions of one execution.
+    """
 
     def __init__(self, enclave: LedgerEnclave) -> None:
         self.enclave = enclave
         self.behaviour = HONEST
+        self.late = 0
+        self._waiting: list[tuple[int, bytes]] = []
+        self._questions = 0
         self.halted = ""
         """Why the ledger enclave stopped for good, or nothing."""
 
@@ -107,7 +114,17 @@ class LedgerHost:
         return reply
 
     def follow(self, blocks: Sequence[bytes]) -> None:
-        """Hand over the next blocks."""
+        """Hand over the next blocks, now or late."""
+        self._waiting += [(self._questions + self.late, block) for block in blocks]
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        due = [block for when, block in self._waiting if when <= self._questions]
+        self._waiting = self._waiting[len(due) :]
+        if due:
+            self._offer(due)
+
+    def _offer(self, blocks: Sequence[bytes]) -> None:
         offered = tuple(self.behaviour.blocks(blocks))
         reply = self.call(NextBlocks(offered)) if offered else None
         if isinstance(reply, LedgerStatus) and reply.state == "halted":
@@ -118,6 +135,8 @@ class LedgerHost:
     def reply(self, sealed: bytes) -> bytes:
         """The sealed answer to a sealed question; empty if there is none."""
         reply = self.call(SessionQuestion(sealed))
+        self._questions += 1
+        self._hand_over()
         return reply.sealed if isinstance(reply, SessionAnswer) else b""
 
 

@@ -176,7 +176,7 @@ class CheckedReads:
             _Noted(question, hashed if hashed is not None else ABSENT),
             head,
             segments,
-            lambda: self._classify_point(value, _floor(segments), metadata=metadata),
+            lambda: self._classify_point(value, head.height, _floor(segments), metadata=metadata),
         )
         self._points[(key, metadata)] = PointRead(key, hashed, metadata), value
         return value
@@ -229,11 +229,11 @@ class CheckedReads:
         self._heads[head.height] = head.block_hash
         self._config_block = max(self._config_block, head.config_block)
 
-    async def _classify_point(self, value: bytes | None, floor: int, *, metadata: bool) -> str:
+    async def _classify_point(self, value: bytes | None, height: int, floor: int, *, metadata: bool) -> str:
         """Why a value is not in the ledger enclave's memory. An absent one may have been deleted since."""
         if value is None or metadata:
             return "ledger-behind"
-        return await self._classify_value(value, floor)
+        return await self._classify_value(value, height, floor)
 
     async def _classify_rows(self, rows: Rows) -> str:
         """Rows that are missing may have been deleted in a block to come."""
@@ -244,14 +244,17 @@ class CheckedReads:
             return "integrity"
         return "ledger-behind"
 
-    async def _classify_value(self, value: bytes, floor: int) -> str:
-        """The ledger enclave is behind, or the value is older than its memory, or it never was there."""
+    async def _classify_value(self, value: bytes, height: int, floor: int) -> str:
+        """The ledger enclave is behind, or the value is older than its memory, or it never was there.
+
+        `height`: where it stood as it was asked for the value; it may have gone on since.
+        """
         try:
             writer = read_header(value).transaction_id
         except Refused:
             return "integrity"
         _, answer = await self._session.ask(AskTransaction(writer), TransactionAnswer)
-        if not answer.known:
+        if not answer.known or answer.block >= height:
             return "ledger-behind"
         return "ledger-window" if answer.code == _VALID and answer.block + 1 < floor else "integrity"
 
