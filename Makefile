@@ -10,7 +10,7 @@ SECONDS ?= 60
 .PHONY: help demo test test-3.1 check fuzz fuzz-again format types lint lock clean fabric
 
 help:
-	@echo "make demo    set up, start a real Fabric network, run the sealed-bid auction on it"
+	@echo "make demo    set up, run the sealed-bid auction on an embedded network: needs nothing but Python"
 	@echo "make test    set up, run every test (real-Fabric ones included)"
 	@echo "make test-3.1  the tests of BFT ordering: FABRIC_BIN has to name a folder with Fabric 3.1 programs"
 	@echo "make check   format, lint, types, tests"
@@ -28,7 +28,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 fabric: $(STAMP)
 	$(BIN)/cloister fabric install
 
-demo: fabric
+demo: $(STAMP)
 	$(BIN)/cloister demo auction
 
 test: fabric

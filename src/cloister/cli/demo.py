@@ -32,6 +32,14 @@ def demo() -> None:
 
 @demo.command()
 @click.option("--plain", is_flag=True, help="The same contract as ordinary chaincode: the search finds everything.")
+@click.option(
+    "--network",
+    "kind",
+    type=click.Choice(["embedded", "fabric"]),
+    default="embedded",
+    show_default=True,
+    help="One Python process, or Fabric's own programs (see `cloister fabric install`).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option(
     "--dir",
@@ -39,8 +47,8 @@ def demo() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep the network's files in this folder [default: a temporary one, removed].",
 )
-def auction(*, plain: bool, as_json: bool, directory: Path | None) -> None:
-    """A sealed-bid auction on a real Fabric network started for it.
+def auction(*, plain: bool, kind: str, as_json: bool, directory: Path | None) -> None:
+    """A sealed-bid auction on a network started for it.
 
     Three bidders of two organisations bid, a fourth comes too late, the auction closes, the winner is told. Then every
     file and log that the network wrote is searched for the bids, the bidders, key names and function names.
@@ -54,7 +62,7 @@ def auction(*, plain: bool, as_json: bool, directory: Path | None) -> None:
     if not as_json and not plain:
         warn_simulation()
     script = new_script()
-    with _network(directory, quiet=as_json) as network:
+    with _network(directory, kind, quiet=as_json) as network:
         played = asyncio.run(play(network, script, plain=plain, progress=progress))
         view = view_transaction(network, played.bid_transaction, CHAINCODE)
         network.down()  # so that everything is on disk that will ever be
@@ -67,14 +75,16 @@ def auction(*, plain: bool, as_json: bool, directory: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def _network(directory: Path | None, *, quiet: bool) -> Iterator[Network]:
+def _network(directory: Path | None, kind: str, *, quiet: bool) -> Iterator[Network]:
     """A network for the demo alone; stopped at the end, and removed unless its folder was named."""
-    from cloister.network import Network
+    from cloister.network import Network, NetworkOptions, embedded_options
+    from cloister.network.options import EMBEDDED
 
+    options = embedded_options() if kind == EMBEDDED else NetworkOptions()
     with working_folder(directory, "cloister-demo-") as folder:
         network: Network | None = None
         try:
-            network = Network.up(folder, progress=silent if quiet else tell)
+            network = Network.up(folder, options, progress=silent if quiet else tell)
             yield network
         finally:
             if network is not None:
@@ -92,8 +102,8 @@ def _document(
     seconds: float,
 ) -> dict[str, Any]:
     return {
-        "network": "fabric",
-        "fabric_version": network.binaries.version,
+        "network": network.layout.options.kind,
+        "fabric_version": network.layout.fabric_version,
         "confidential": not plain,
         "simulation": not plain,
         "winner": played.winner,
@@ -107,7 +117,7 @@ def _document(
             "arguments": [argument.hex() for argument in view.arguments],
             "response": view.response.hex(),
             "writes": [{"key": key.hex(), "value": value.hex()} for key, value in view.writes],
-            "state_database": {"file": view.database_file, "bytes": view.database_bytes.hex()},
+            "database": {"file": view.database_file, "bytes": view.database_bytes.hex()},
         },
         "seconds": round(seconds, 1),
     }
@@ -135,7 +145,7 @@ def _peer_table(played: Played, view: PeerView) -> Table:
     for key, value in view.writes:
         table.add_row("block: key written", _hex(key))
         table.add_row("block: value written", _hex(value))
-    table.add_row(f"state database: {view.database_file}", _hex(view.database_bytes))
+    table.add_row(f"on disk: {view.database_file}", _hex(view.database_bytes))
     return table
 
 

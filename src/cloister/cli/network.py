@@ -58,8 +58,6 @@ def up(*, directory: Path, as_json: bool, embedded: bool, **given: Any) -> None:
         if as_json:
             print_json(_describe(running))
             return
-        if running.is_embedded:
-            tell("EMBEDDED network: one process has everybody's keys, for development and tests, NOT FOR PRODUCTION")
         tell(f"network in {running.folder} is up after {time.monotonic() - started:.1f} s (development and tests only)")
         _print_status(running)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The sealed-bid auction, played on a real Fabric network: three bidders of two organisations, a fourth too late."""
+"""The sealed-bid auction, played on a network: three bidders of two organisations, a fourth too late."""
 
 from __future__ import annotations
 

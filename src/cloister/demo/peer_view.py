@@ -43,8 +43,10 @@ def view_transaction(network: Network, transaction: EndorsedTransaction, chainco
 
 
 def _database_piece(network: Network, key: bytes) -> tuple[str, bytes]:
-    """The bytes of the peer's state database around a key, and the file's name."""
+    """The bytes of the peer's state database around a key, and the file's name; embedded, of its block file."""
     folder = network.organisations[0].folder / "peer" / "data" / "ledgersData" / "stateLeveldb"
+    if network.is_embedded:
+        folder = network.folder / "ledger" / network.channel
     for path in sorted(folder.glob("*")):
         content = _read(path)
         offset = content.find(key) if key else -1

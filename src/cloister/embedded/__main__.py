@@ -12,7 +12,8 @@ from cloister.errors import CloisterError
 from .prepare import read_plan
 from .run import serve
 
-DATABASE = "ledger.sqlite"
+LEDGER = "ledger"
+"""Below the network's folder: one copy for all peers."""
 
 
 def main() -> int:
@@ -24,7 +25,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         layout = read_plan(arguments.dir)
-        asyncio.run(serve(layout, None if arguments.memory else layout.folder / DATABASE))
+        asyncio.run(serve(layout, None if arguments.memory else layout.folder / LEDGER))
     except CloisterError as error:
         logging.getLogger("cloister.embedded").error("%s", error)
         return error.exit_code

@@ -41,10 +41,10 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(layout: Layout, store_path: Path | None) -> AsyncIterator[Running]:
-    """Serve a network whose material and genesis block exist. `store_path` None: blocks are kept in memory."""
+async def running(layout: Layout, folder: Path | None) -> AsyncIterator[Running]:
+    """Serve a network whose material and genesis block exist. `folder` None: everything is kept in memory."""
     async with contextlib.AsyncExitStack() as stack:
-        store = Store(store_path)
+        store = Store(folder, layout.options.channel)
         stack.callback(store.close)
         signers = [signer_of(item.msp_id, item.peer_crypto / "msp") for item in layout.organisations]
         identities = {signer.msp_id: signer.creator for signer in signers}
@@ -75,14 +75,14 @@ async def _start_servers(layout: Layout, ledger: Ledger, orderer: Orderer, peers
     return servers
 
 
-async def serve(layout: Layout, store_path: Path | None) -> None:
+async def serve(layout: Layout, folder: Path | None) -> None:
     """Serve until SIGINT or SIGTERM."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     LOG.warning(BANNER)
-    async with running(layout, store_path) as network:
+    async with running(layout, folder) as network:
         LOG.info(
             "channel %s at height %d, orderer %s",
             layout.options.channel,

@@ -1,6 +1,7 @@
-"""What an embedded network keeps: blocks, private data, installed packages. One SQLite database, or memory.
+"""What an embedded network keeps: blocks in a peer's file format, private data and packages in SQLite. Or in memory.
 
-A block and its private data are written in one transaction: whatever ends the process, what is found is a whole block.
+Whatever ends the process, what is found is a whole block with its private data: those are written first, and count
+only if the block is there.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import NamedTuple
 
 from cloister.errors import EnvironmentFailed
 
+from .block_file import Blocks, FileBlocks, MemoryBlocks
+
+DATABASE = "private.sqlite"
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS blocks (number INTEGER PRIMARY KEY, block BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS private_data (
     organisation TEXT, number INTEGER, position INTEGER, namespace TEXT, collection TEXT, rwset BLOB NOT NULL,
     PRIMARY KEY (organisation, number, position, namespace, collection)
@@ -35,39 +38,42 @@ class PrivateRow(NamedTuple):
 
 
 class Store:
-    """Use `close` at the end. `path` None: in memory. Raises: EnvironmentFailed."""
+    """Use `close` at the end. `folder` None: in memory. Raises: EnvironmentFailed."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, folder: Path | None, channel: str) -> None:
+        self._blocks: Blocks = MemoryBlocks() if folder is None else FileBlocks(folder / channel)
+        path = folder / DATABASE if folder is not None else ":memory:"
         try:
             # One thread at a time uses it, but not always the one that opened it.
-            self._database = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut might
             self._database.executescript(_SCHEMA)
+            self._database.execute("DELETE FROM private_data WHERE number >= ?", (len(self._blocks),))
         except sqlite3.Error as error:
             raise EnvironmentFailed(f"{path}: {error}") from error
 
     def close(self) -> None:
         """Nothing can be used any more."""
         self._database.close()
+        self._blocks.close()
 
     def append(self, number: int, block: bytes, private: Sequence[PrivateRow]) -> None:
-        """Write a block with the private data of its transactions, completely or not at all."""
-        with self._transaction():
-            self._database.execute("INSERT INTO blocks VALUES (?, ?)", (number, block))
-            self._database.executemany("INSERT INTO private_data VALUES (?, ?, ?, ?, ?, ?)", private)
+        """Write a block with the private data of its transactions."""
+        if number != len(self._blocks):
+            raise ValueError(f"expected block {len(self._blocks)}, got {number}")
+        if private:
+            with self._transaction():
+                self._database.executemany("INSERT OR REPLACE INTO private_data VALUES (?, ?, ?, ?, ?, ?)", private)
+        self._blocks.append(block)
 
     def height(self) -> int:
         """How many blocks there are."""
-        (count,) = self._database.execute("SELECT COUNT(*) FROM blocks").fetchone()
-        return int(count)
+        return len(self._blocks)
 
     def block(self, number: int) -> bytes:
         """A serialised block. Raises: KeyError."""
-        row = self._database.execute("SELECT block FROM blocks WHERE number = ?", (number,)).fetchone()
-        if row is None:
-            raise KeyError(number)
-        return bytes(row[0])
+        return self._blocks.read(number)
 
     def private_rows(self, number: int, organisation: str = "") -> list[PrivateRow]:
         """The private data of one block, of one organisation or of all."""
@@ -77,11 +83,15 @@ class Store:
     def drop_private(self, rows: Sequence[PrivateRow]) -> None:
         """Forget private data that was purged or whose time is over."""
         condition = "organisation = ? AND number = ? AND position = ? AND namespace = ? AND collection = ?"
+        if not rows:
+            return
         with self._transaction():
             self._database.executemany(f"DELETE FROM private_data WHERE {condition}", [row[:5] for row in rows])  # noqa: S608
 
     def put_private(self, rows: Sequence[PrivateRow]) -> None:
         """Replace private data."""
+        if not rows:
+            return
         with self._transaction():
             self._database.executemany("INSERT OR REPLACE INTO private_data VALUES (?, ?, ?, ?, ?, ?)", rows)
 

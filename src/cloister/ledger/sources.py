@@ -84,17 +84,17 @@ def _peer_blocks(folder: Path) -> Iterator[bytes]:
         offset = 0
         while offset < len(content):
             try:
-                length, start = _varint(content, offset)
+                length, start = read_varint(content, offset)
                 if start + length > len(content):
                     return  # a peer that was killed leaves a last block cut short, and writes it anew
-                yield _convert(content[start : start + length])
+                yield decode_stored_block(content[start : start + length])
             except (IndexError, ValueError) as error:
                 raise MalformedInput(f"{file}: no block at byte {offset}", field="block file") from error
             offset = start + length
 
 
-def _convert(body: bytes) -> bytes:
-    """A block file's entry as serialised `common.Block`."""
+def decode_stored_block(body: bytes) -> bytes:
+    """A block file's entry as serialised `common.Block`. Raises: IndexError, ValueError if it is none."""
     reader = _Reader(body)
     header = common_pb2.BlockHeader(number=reader.varint(), data_hash=reader.bytes(), previous_hash=reader.bytes())
     data = common_pb2.BlockData(data=[reader.bytes() for _ in range(reader.varint())])
@@ -109,7 +109,7 @@ class _Reader:
         self._offset = 0
 
     def varint(self) -> int:
-        value, self._offset = _varint(self._content, self._offset)
+        value, self._offset = read_varint(self._content, self._offset)
         return value
 
     def bytes(self) -> bytes:
@@ -122,7 +122,8 @@ class _Reader:
         return found
 
 
-def _varint(content: bytes, offset: int) -> tuple[int, int]:
+def read_varint(content: bytes, offset: int) -> tuple[int, int]:
+    """(value, offset behind it). Raises: IndexError if it is cut short; ValueError if it is too long."""
     value = shift = 0
     while True:
         byte = content[offset]
