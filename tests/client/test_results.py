@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloister.client.results import Expectation, verify_effects, verify_result
+from cloister.client.results import Expectation, effects_of, verify_effects, verify_result
 from cloister.errors import MalformedInput, Refused
 from cloister.fabric.proposal import parse_signed_proposal
+from cloister.fabric.transaction import VALIDATION_PARAMETER as PARAMETER
+from cloister.fabric.transaction import KeyMetadataWrite, NamespaceRwset
 from cloister.trusted.protocol.outcome import SealedOutcome, decode_sealed_outcome
 from cloister.trusted.protocol.reads import MetadataWrite, Write
 from cloister.trusted.protocol.statement import Checkpoint, ResultStatement, decode_statement
@@ -101,9 +103,7 @@ def test_a_query_for_another_response_key_does_not_open() -> None:
 @given(st.data())
 def test_a_flipped_byte_anywhere_in_the_payload_is_refused(data: st.DataObject) -> None:
     payload = bytearray(FLIP.result.payload)
-    # The list of reads at the end is not signed: the ledger enclave sees by the reads digest whether it is right.
-    unsigned = len(decode_sealed_outcome(FLIP.result.payload).reads)
-    position = data.draw(st.integers(min_value=0, max_value=len(payload) - unsigned - 1))
+    position = data.draw(st.integers(min_value=0, max_value=len(payload) - 1))
     payload[position] ^= data.draw(st.integers(min_value=1, max_value=255))
     with pytest.raises((Refused, MalformedInput)):
         verify_result(bytes(payload), FLIP.expectation)
@@ -135,6 +135,20 @@ def test_b10_a_transaction_that_does_something_else_is_not_submitted(session: Se
     effects_refused(statement, [Write(write.key, None) for write in call.writes])
     effects_refused(statement, call.writes, parameters=[MetadataWrite("key", b"policy")])
     effects_refused(statement, call.writes, event=("name", b"payload"))
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [(), (("OTHER", b"x"),), ((PARAMETER, b"policy"), ("OTHER", b"x")), ((PARAMETER, b"x"), (PARAMETER, b"policy"))],
+    ids=["none", "another", "one more", "doubled"],
+)
+def test_b10_metadata_beside_one_endorsement_parameter_is_not_submitted(entries: tuple[tuple[str, bytes], ...]) -> None:
+    """It would be committed, covered by no statement, and the key be marked."""
+    honest = KeyMetadataWrite("key", ((PARAMETER, b"policy"),))
+    part = NamespaceRwset("auction", (), (), (), (honest,), ())
+    assert effects_of(part) == ([], [MetadataWrite("key", b"policy")])
+    with pytest.raises(Refused):
+        effects_of(replaced(part, metadata_writes=(honest, KeyMetadataWrite("k", entries))))
 
 
 def test_a_query_never_passes_for_a_transaction() -> None:

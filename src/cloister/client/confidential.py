@@ -16,10 +16,9 @@ from dataclasses import dataclass
 
 from cloister.errors import CommitRefused, Refused
 from cloister.fabric.proposal import compute_transaction_id, encode_signed_proposal, parse_signed_proposal
-from cloister.fabric.transaction import VALIDATION_PARAMETER, EndorsedTransaction, parse_endorsed_transaction
+from cloister.fabric.transaction import EndorsedTransaction, parse_endorsed_transaction
 from cloister.gateway import CommitStatus, EvaluateError, Network, Proposal, Transaction
 from cloister.trusted.protocol.outcome import Outcome
-from cloister.trusted.protocol.reads import MetadataWrite, Write
 from cloister.trusted.protocol.request import RESPONSE_KEY_BYTES, Request, seal_request
 from cloister.trusted.protocol.statement import Checkpoint
 
@@ -31,6 +30,7 @@ from .results import (
     PendingOutcome,
     VerifiedOutcome,
     VerifiedResult,
+    effects_of,
     verify_committed,
     verify_effects,
     verify_result,
@@ -249,21 +249,14 @@ class ConfidentialContract:
 
     def _check_effects(self, endorsed: EndorsedTransaction, result: VerifiedResult) -> None:
         """Before submitting: the write set of this chaincode must be the signed one, and nothing else be written."""
+        if endorsed.action.chaincode != self._chaincode:
+            raise Refused("result refused: the transaction names another chaincode", reason="result")
         for item in endorsed.action.namespaces:
             others = () if item.namespace == self._chaincode else (*item.writes, *item.metadata_writes)
             if others or item.collections:
                 raise Refused("result refused: the transaction writes elsewhere too", reason="result")
-        namespace = endorsed.action.namespace(self._chaincode)
-        writes = namespace.writes if namespace else ()
-        metadata = namespace.metadata_writes if namespace else ()
-        verify_effects(
-            result.statement,
-            writes=[Write(item.key, None if item.is_delete else item.value) for item in writes],
-            parameters=[
-                MetadataWrite(item.key, dict(item.entries).get(VALIDATION_PARAMETER, b"")) for item in metadata
-            ],
-            event=endorsed.action.event,
-        )
+        writes, parameters = effects_of(endorsed.action.namespace(self._chaincode))
+        verify_effects(result.statement, writes=writes, parameters=parameters, event=endorsed.action.event)
 
 
 def _require_valid(status: CommitStatus) -> None:

@@ -29,19 +29,13 @@ from cloister.errors import MalformedInput, Refused
 from cloister.fabric.block import Block, encode_header, parse_block
 from cloister.fabric.decoding import decode_message
 from cloister.fabric.identity import decode_serialized_identity, verify_signature
-from cloister.fabric.transaction import (
-    VALIDATION_PARAMETER,
-    EndorsedTransaction,
-    is_well_formed,
-    parse_endorsed_transaction,
-)
+from cloister.fabric.transaction import EndorsedTransaction, is_well_formed, parse_endorsed_transaction
 from cloister.trusted.protocol.committed import CommitStatement, decode_committed_outcome, verify_commit_statement
 from cloister.trusted.protocol.outcome import Outcome, decode_sealed_outcome
-from cloister.trusted.protocol.reads import MetadataWrite, Write
 from cloister.trusted.protocol.statement import ResultStatement, decode_statement, verify_statement
 
 from .credentials import Credentials, Trust, verify_credentials
-from .results import PendingOutcome, VerifiedOutcome, verify_committed, verify_effects
+from .results import PendingOutcome, VerifiedOutcome, effects_of, verify_committed, verify_effects
 
 MAX_RECEIPT_BYTES = 256 * 1024 * 1024
 _SIGNATURES = 0
@@ -216,12 +210,7 @@ def _result(
         raise Refused("its statement is about something else", reason="result")
     if statement.proposal_hash != transaction.action.proposal_hash:
         raise Refused("its statement is about another proposal", reason="result")
-    part = transaction.action.namespace(statement.chaincode)
-    writes = [Write(item.key, None if item.is_delete else item.value) for item in (part.writes if part else ())]
-    parameters = [
-        MetadataWrite(item.key, dict(item.entries).get(VALIDATION_PARAMETER, b""))
-        for item in (part.metadata_writes if part else ())
-    ]
+    writes, parameters = effects_of(transaction.action.namespace(statement.chaincode))
     verify_effects(statement, writes=writes, parameters=parameters, event=transaction.action.event)
     return statement, len(writes)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cloister.errors import Refused
+from cloister.fabric.transaction import VALIDATION_PARAMETER, NamespaceRwset
 from cloister.trusted.protocol.committed import (
     CommitStatement,
     decode_committed_outcome,
@@ -69,9 +70,9 @@ class VerifiedOutcome:
 def verify_result(payload: bytes, expectation: Expectation) -> VerifiedResult:
     """Verify and open a response payload.
 
-    Steps: 1 signature under the verified result key · 2 every field that the client knows · 3 the ciphertext is the
-    signed one · 4 a query was answered at the client's own checkpoint or above · 5 it opens under the response key,
-    unless it is revealed on commit.
+    Steps: 1 signature under the verified result key · 2 every field that the client knows · 3 ciphertext and list of
+    reads are the signed ones · 4 a query was answered at the client's own checkpoint or above · 5 it opens under the
+    response key, unless it is revealed on commit.
     Raises: Refused (reason: result-signature, result, checkpoint, integrity); MalformedInput.
     """
     sealed = decode_sealed_outcome(payload)
@@ -89,6 +90,7 @@ def verify_result(payload: bytes, expectation: Expectation) -> VerifiedResult:
         "creator_hash": hashlib.sha256(expectation.creator).digest(),
         "request_hash": hashlib.sha256(expectation.sealed_request).digest(),
         "response_hash": hashlib.sha256(sealed.ciphertext).digest(),  # 3
+        "read_list_hash": hashlib.sha256(sealed.reads).digest(),
     }
     for name, value in expected.items():
         if getattr(statement, name) != value:
@@ -134,6 +136,21 @@ def verify_committed(payload: bytes, descriptor: KeySetDescriptor, pending: Pend
     if statement.outcome_hash != outcome_hash(pending.response_key, content):
         raise Refused("result refused: the outcome is not the signed one", reason="result")
     return VerifiedOutcome(decode_outcome(content), statement, payload)
+
+
+def effects_of(part: NamespaceRwset | None) -> tuple[list[Write], list[MetadataWrite]]:
+    """What a transaction writes in one namespace, as statements have it.
+
+    Raises: Refused(reason="result") on metadata that is not exactly one endorsement parameter: no enclave writes such.
+    """
+    if part is None:
+        return [], []
+    parameters = []
+    for item in part.metadata_writes:
+        if [name for name, _ in item.entries] != [VALIDATION_PARAMETER]:
+            raise Refused("result refused: it writes metadata that no enclave writes", reason="result")
+        parameters.append(MetadataWrite(item.key, item.entries[0][1]))
+    return [Write(item.key, None if item.is_delete else item.value) for item in part.writes], parameters
 
 
 def verify_effects(

@@ -19,7 +19,9 @@ from cloister.trusted.protocol.key_set import (
     verify_descriptor,
 )
 from cloister.trusted.protocol.outcome import Outcome, SealedOutcome, decode_outcome, decode_sealed_outcome
+from cloister.wire.framing import decode_frame, encode_frame
 
+TAG_SIGNED = b"cloister/key-set-descriptor-signed/1"
 MAKER, PREVIOUS = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 DESCRIPTOR = KeySetDescriptor(
     genesis_hash=bytes([1]) * 32,
@@ -66,6 +68,16 @@ def test_only_the_key_set_before_can_name_its_successor() -> None:
     assert not succeeds(SIGNED.replace(DESCRIPTOR.encode(), parse_descriptor(other).encode()), public(PREVIOUS))
     # the maker's own signature over the descriptor is none over the succession
     assert not succeeds(sign_descriptor(DESCRIPTOR, PREVIOUS, previous=MAKER), public(PREVIOUS))
+
+
+def test_nobody_but_the_maker_takes_a_succession_away_or_puts_one_in() -> None:
+    """Else one organisation could register an honest key set so that it never counts: the first registration stays."""
+    fields = decode_frame(TAG_SIGNED, SIGNED, count=3)
+    alone = decode_frame(TAG_SIGNED, sign_descriptor(DESCRIPTOR, MAKER), count=3)
+    for body, signature, succession in ((*fields[:2], b""), (*fields[:2], bytes(64)), (*alone[:2], fields[2])):
+        bent = encode_frame(TAG_SIGNED, (body, signature, succession))
+        with pytest.raises(Refused):
+            verify_descriptor(bent, signing_key=public(MAKER), maker=DESCRIPTOR.maker)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from cloister.wire.framing import decode_frame, decode_text, decode_u64, encode_
 _TAG = b"cloister/key-set-descriptor/1"
 _TAG_SIGNED = b"cloister/key-set-descriptor-signed/1"
 _TAG_SUCCESSION = b"cloister/key-set-succession/1"
+_TAG_MADE = b"cloister/key-set-made/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def sign_descriptor(
     """The signed descriptor, canonical bytes. `previous`: the result key of the chaincode's key set before this one."""
     body = descriptor.encode()
     succession = previous.sign(encode_frame(_TAG_SUCCESSION, (body,))) if previous is not None else b""
-    return encode_frame(_TAG_SIGNED, (body, signing_key.sign(body), succession))
+    return encode_frame(_TAG_SIGNED, (body, signing_key.sign(_made(body, succession)), succession))
 
 
 def succeeds(signed: bytes, result_key: bytes) -> bool:
@@ -96,12 +97,18 @@ def verify_descriptor(signed: bytes, *, signing_key: bytes, maker: bytes) -> Key
 
     Raises: Refused(reason="descriptor"); MalformedInput.
     """
-    body, signature, _succession = decode_frame(_TAG_SIGNED, signed, count=3)
+    body, signature, succession = decode_frame(_TAG_SIGNED, signed, count=3)
     try:
-        Ed25519PublicKey.from_public_bytes(signing_key).verify(signature, body)
+        Ed25519PublicKey.from_public_bytes(signing_key).verify(signature, _made(body, succession))
     except (InvalidSignature, ValueError) as error:
         raise Refused("key set refused: its maker's signature does not match", reason="descriptor") from error
     descriptor = parse_descriptor(signed)
     if descriptor.maker != maker:
         raise Refused("key set refused: it names another maker", reason="descriptor")
     return descriptor
+
+
+def _made(body: bytes, succession: bytes) -> bytes:
+    """What the maker signs. The succession too: without it anybody who registers a key set could cut it off, and what
+    the registry shows first would count for nothing, for ever."""
+    return encode_frame(_TAG_MADE, (body, succession))
