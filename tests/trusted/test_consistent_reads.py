@@ -110,7 +110,7 @@ class CheckedReadsOf:
         answer: Any = None
         try:
             while not isinstance(asked := task.step(answer), str):
-                sealed = ledger.reply(asked.ledger)
+                sealed = ledger.reply(asked.ledger) if asked.ledger else b""
                 answer = (
                     ValueAnswer(served.get(asked.key), sealed) if isinstance(asked, GetState) else LedgerReplied(sealed)
                 )
@@ -297,6 +297,42 @@ def test_commits_between_two_reads_cause_no_error(session: Session) -> None:
         session.chain.add(lambda state, parameters: state.update({f"other{number}": b"x"}))
 
     assert isinstance(ask(session, nothing, "submit", "a", "ann", "1", step=step), Result)
+
+
+def test_at_one_height_the_ledger_enclave_is_asked_about_a_key_once_and_after_the_next_block_again(
+    session: Session,
+) -> None:
+    def asked() -> list[bool]:
+        """Of each read of the next execution: was the ledger enclave asked too?"""
+        session.world.trace.clear()
+        signed, _, _ = session.propose("submit", "a", "ann", "1")
+        assert isinstance(session.world.run(session.enclave, signed), Result)
+        return [bool(item.ledger) for item in session.world.trace if isinstance(item, GetState)]
+
+    assert asked() == [True, True]
+    assert asked() == [True, False]
+    session.chain.add()
+    assert asked() == [True, True]
+
+
+def test_a1_a4_what_was_told_before_is_compared_all_the_same(session: Session) -> None:
+    """The peer lies about the second key, about which the ledger enclave has been asked at this height."""
+    status = session.call("close", "a").result.puts[0][0]
+    honest, before_close = session.chain.state, session.chain.states[-2]
+    assert isinstance(ask(session, nothing, "submit", "a", "ann", "1"), Result)
+    session.ledger.floor = session.chain.height
+
+    def lie(value: bytes | None) -> Lie:
+        def told(question: Any, answer: Any) -> Any:
+            return replace(answer, value=value) if getattr(question, "key", "") == status else answer
+
+        return told
+
+    assert isinstance(ask(session, lie(honest[status]), "submit", "a", "ann", "1"), Result)
+    for value in (before_close[status], None, honest[status][:-1] + b"x"):
+        refused = ask(session, lie(value), "submit", "a", "ann", "1")
+        assert isinstance(refused, Refusal)
+        assert refused.reason in ("integrity", "ledger-behind", "ledger-window")
 
 
 def test_a_peer_one_block_behind_is_no_error_where_the_block_touched_nothing_read(session: Session) -> None:

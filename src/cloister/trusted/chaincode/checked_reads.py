@@ -166,20 +166,38 @@ class CheckedReads:
         if known is not None:
             return known[1]
         question = AskParameter(key) if metadata else AskKey(key)
-        number, sealed = self._session.seal(question)
-        to_peer = GetParameter(key, sealed) if metadata else GetState(key, sealed)
-        answer = await ask(to_peer, ValueAnswer)
-        head, segments = self._session.open(number, answer.ledger, SegmentsAnswer)
-        value = answer.value or None
+        value, head, segments = await self._ask_both(question, key)
         hashed = value_hash(value)
+        wanted = hashed if hashed is not None else ABSENT
         await self._hold(
-            _Noted(question, hashed if hashed is not None else ABSENT),
+            _Noted(question, wanted),
             head,
             segments,
             lambda: self._classify_point(value, head.height, _floor(segments), metadata=metadata),
         )
         self._points[(key, metadata)] = PointRead(key, hashed, metadata), value
         return value
+
+    async def _ask_both(self, question: AskKey | AskParameter, key: str) -> tuple[bytes | None, Head, SegmentsAnswer]:
+        """The peer's value, and what the ledger enclave says of the key.
+
+        What it said at the height that this execution has come to, it would say again: then the peer alone is asked,
+        unless its value is not in that answer.
+        """
+        told = self._session.told(question, max(self._heads)) if self._heads else None
+        number, sealed = self._session.seal(question) if told is None else (-1, b"")
+        to_peer = GetParameter(key, sealed) if isinstance(question, AskParameter) else GetState(key, sealed)
+        answer = await ask(to_peer, ValueAnswer)
+        value = answer.value or None
+        if told is not None:
+            head, segments = told
+            if intervals_of(segments.segments, value_hash(value) or ABSENT, head.height):
+                return value, head, segments
+            head, segments = await self._session.ask(question, SegmentsAnswer)
+        else:
+            head, segments = self._session.open(number, answer.ledger, SegmentsAnswer)
+        self._session.remember_told(question, head, segments)
+        return value, head, segments
 
     async def _page(self, first: str, end: str, limit: int, bookmark: str) -> RowsAnswer:
         """A page is the whole of the range up to where it ends: its bookmark, or the end."""

@@ -1,8 +1,8 @@
 """The chaincode enclave's side of its ledger enclave: one session, and what it has learnt through it.
 
 Trust level: trusted. Answers are believed because the session is attested; the host only carries them. What is kept
-from one execution to the next is a cache: callers that were members under the current configuration, and checkpoints
-known to be on the chain.
+from one execution to the next is a cache: callers that were members under the current configuration, checkpoints known
+to be on the chain, and what was told about keys at the newest height.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cloister.trusted.protocol.questions import (
     CallerAnswer,
     Head,
     Question,
+    SegmentsAnswer,
 )
 from cloister.trusted.protocol.statement import NO_CHECKPOINT, Checkpoint
 
@@ -47,6 +48,8 @@ class LedgerSession:
         """The highest checkpoint seen, over all sessions: the chain never goes back. It rises only once this chain is
         known to go on from the floor: else a fork, refused once, would be the floor of the next session."""
         self._callers: dict[bytes, int] = {}
+        self._told: dict[Question, tuple[Head, SegmentsAnswer]] = {}
+        self._told_height = 0
         self._checkpoints: set[tuple[int, bytes]] = set()
 
     def seal(self, question: Question) -> tuple[int, bytes]:
@@ -80,6 +83,18 @@ class LedgerSession:
         """Ask the ledger enclave alone."""
         number, sealed = self.seal(question)
         return self.open(number, await ask_ledger(sealed), kind, any_definition=any_definition)
+
+    def told(self, question: Question, height: int) -> tuple[Head, SegmentsAnswer] | None:
+        """What this ledger enclave answered to the same question when it stood at this height, if it is remembered."""
+        return self._told.get(question) if height == self._told_height else None
+
+    def remember_told(self, question: Question, head: Head, answer: SegmentsAnswer) -> None:
+        """Answers of the newest height only: at one height the answer to one question never changes."""
+        if head.height > self._told_height or len(self._told) >= MAX_REMEMBERED:
+            self._told.clear()
+            self._told_height = max(head.height, self._told_height)
+        if head.height == self._told_height:
+            self._told[question] = (head, answer)
 
     async def admit(self, creator: bytes, minimum: Checkpoint) -> Head | None:
         """The creator may write, and the minimum is on the chain. None: known from before, nothing was asked.
