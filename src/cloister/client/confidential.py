@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from cloister.errors import CommitRefused, Refused
 from cloister.fabric.proposal import compute_transaction_id, encode_signed_proposal, parse_signed_proposal
-from cloister.fabric.transaction import EndorsedTransaction, parse_endorsed_transaction
+from cloister.fabric.transaction import EndorsedTransaction
 from cloister.gateway import CommitStatus, EvaluateError, Network, Proposal, Transaction
 from cloister.trusted.protocol.outcome import Outcome
 from cloister.trusted.protocol.request import RESPONSE_KEY_BYTES, Request, seal_request
@@ -135,7 +135,7 @@ class ConfidentialContract:
             return fresh, await fresh.proposal.endorse()
 
         sealed, transaction = await retry_early(endorse, patience_s=self._patience_s)
-        endorsed = parse_endorsed_transaction(transaction.prepared_transaction)
+        endorsed = transaction.endorsed
         result = verify_result(endorsed.action.payload, self._expect(sealed))
         if result.outcome is not None:
             self._raise_contract_error(result.outcome, result.statement.transaction_id)

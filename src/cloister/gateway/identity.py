@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,14 +22,14 @@ Signer = Callable[[bytes], bytes | Awaitable[bytes]]
 """Signs a SHA-256 digest (32 bytes); returns DER ECDSA with low S. May be a coroutine function, for a remote HSM."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Identity:
     """An MSP ID and the identity's certificate in PEM."""
 
     msp_id: str
     credentials: bytes
 
-    @property
+    @cached_property
     def creator(self) -> bytes:
         """The serialised identity, as it stands in proposals."""
         return SerializedIdentity(self.msp_id, self.credentials).encode()

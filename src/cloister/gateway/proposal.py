@@ -9,7 +9,7 @@ from fabric_protos.peer import proposal_pb2
 
 from cloister.errors import MalformedInput
 from cloister.fabric.proposal import encode_signed_proposal, parse_signed_proposal
-from cloister.fabric.transaction import parse_endorsed_transaction
+from cloister.fabric.transaction import EndorsedTransaction, parse_endorsed_transaction
 
 from .errors import EndorseError, EvaluateError
 from .session import Session, digest_of
@@ -95,10 +95,15 @@ class Proposal:
             transaction_id=self._transaction_id,
         )
         prepared = answer.prepared_transaction.SerializeToString()
-        self._require_own(prepared)
-        return Transaction(self._session, prepared=prepared, transaction_id=self._transaction_id, channel=self._channel)
+        return Transaction(
+            self._session,
+            prepared=prepared,
+            transaction_id=self._transaction_id,
+            channel=self._channel,
+            endorsed=self._own(prepared),
+        )
 
-    def _require_own(self, prepared: Bytes) -> None:
+    def _own(self, prepared: Bytes) -> EndorsedTransaction:
         """The client is about to sign what this peer gave: it must be an endorsement of this proposal.
 
         The proposal's hash, which peers compare with the transaction before they commit it, covers headers, chaincode
@@ -106,11 +111,12 @@ class Proposal:
         """
         sent = parse_signed_proposal(encode_signed_proposal(self._encoded, b""))
         try:
-            got = parse_endorsed_transaction(prepared).action.proposal_hash
+            endorsed = parse_endorsed_transaction(prepared)
         except MalformedInput as failure:
             raise self._not_own("something that is no endorsed transaction") from failure
-        if got != sent.proposal_hash:
+        if endorsed.action.proposal_hash != sent.proposal_hash:
             raise self._not_own("the endorsement of another proposal")
+        return endorsed
 
     def _not_own(self, what: str) -> EndorseError:
         return EndorseError(

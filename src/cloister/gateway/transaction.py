@@ -26,9 +26,11 @@ class Transaction:
         transaction_id: str,
         channel: str,
         signature: Bytes | None = None,
+        endorsed: EndorsedTransaction | None = None,
     ) -> None:
         self._session = session
         self._prepared = prepared
+        self._endorsed = endorsed
         self._payload: Bytes = common_pb2.Envelope.FromString(prepared).payload
         self._transaction_id = transaction_id
         self._channel = channel
@@ -62,7 +64,9 @@ class Transaction:
     @property
     def endorsed(self) -> EndorsedTransaction:
         """The content: response, event, read/write sets, endorsements. Raises: MalformedInput."""
-        return parse_endorsed_transaction(self._prepared)
+        if self._endorsed is None:
+            self._endorsed = parse_endorsed_transaction(self._prepared)
+        return self._endorsed
 
     @property
     def result(self) -> Bytes:

@@ -92,7 +92,8 @@ class EnclaveLink:
     async def _next(self, replies: asyncio.Queue[_Received | None]) -> _Received:
         """The enclave's next message. An enclave that says nothing for REPLY_TIMEOUT_S seconds counts as lost."""
         try:
-            reply = await asyncio.wait_for(replies.get(), REPLY_TIMEOUT_S)
+            async with asyncio.timeout(REPLY_TIMEOUT_S):  # `wait_for` would make a task for each reply
+                reply = await replies.get()
         except TimeoutError as error:
             self._lost = True
             raise EnclaveLost(

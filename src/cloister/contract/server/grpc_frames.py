@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import struct
 
-from hyperframe.frame import PingFrame
-
 from .errors import ConnectionViolated
 
 MAX_FRAME_BYTES = 16 * 1024
@@ -24,6 +22,8 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADER = struct.Struct(">HBBBI")
 _HEADER_BYTES = _HEADER.size
 _PING, _PING_BYTES = 6, 8
+_PING_ACK = _HEADER.pack(0, _PING_BYTES, _PING, 1, 0)
+"""Header of a PING frame of stream 0 with the flag ACK."""
 
 
 class FrameGate:
@@ -63,7 +63,7 @@ class FrameGate:
 
     def answers(self) -> bytes:
         """The answers to `pings`, which are forgotten."""
-        answers = b"".join(PingFrame(opaque_data=data, flags=["ACK"]).serialize() for data in self.pings)
+        answers = b"".join(_PING_ACK + data for data in self.pings)
         self.pings.clear()
         return answers
 
