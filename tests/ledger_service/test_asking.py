@@ -82,8 +82,12 @@ async def test_the_block_of_a_transaction_is_found_new_or_old(followed_network: 
         assert parse_block(recent).header_hash.hex() == info["block_hash"]
         assert transaction_id.encode() in recent
         assert await ledger.client.fetch("00" * 32) is None
+        envelope = await ledger.client.fetch_envelope(transaction_id)
+        assert envelope in parse_block(recent).transactions
+        assert await ledger.client.fetch_envelope("00" * 32) is None
     async with running(config) as again:  # its memory is empty: the block comes from the orderer
         old = await again.client.fetch(transaction_id)
+        assert await again.client.fetch_envelope(transaction_id) == old
     assert old is not None
     assert parse_block(old).header_hash == parse_block(recent).header_hash
 

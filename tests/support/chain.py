@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -203,6 +204,7 @@ class LedgerDouble:
         self.chain = chain
         self.lag = 0
         self.floor = 1
+        self.remembers_envelopes = False
         self.questions: list[Question] = []
         self._keys = IdentityKeys(os.urandom(32))
         platform = make_simulation_platform(measurement or ledger_measurement(), seed)
@@ -297,8 +299,10 @@ class LedgerDouble:
             case AskTransaction():
                 block, code, covered = chain.places.get(question.transaction_id, (height, 0, False))
                 if block >= height:
-                    return TransactionAnswer(head, 0, 0, 0, 0, 0, b"")
-                return TransactionAnswer(head, 1, block, 0, code, int(covered), chain.hash_of(block))
+                    return TransactionAnswer(head, 0, 0, 0, 0, 0, b"", b"")
+                return TransactionAnswer(
+                    head, 1, block, 0, code, int(covered), chain.hash_of(block), self._envelope_hash(block)
+                )
             case AskBlock():
                 return BlockAnswer(head, chain.hash_of(question.number) if question.number < height else b"")
             case AskKeySet():
@@ -308,6 +312,12 @@ class LedgerDouble:
             case AskAdministrators():
                 signed = {chain.administrators[item] for item in question.identities if item in chain.administrators}
                 return AdministratorsAnswer(head, tuple(sorted(signed)), chain.members)
+
+    def _envelope_hash(self, block: int) -> bytes:
+        """Of the one transaction of a block."""
+        if not self.remembers_envelopes:
+            return b""
+        return hashlib.sha256(parse_block(self.chain.blocks[block]).transactions[0]).digest()
 
     def _minimum(self, question: AskCaller) -> str:
         if question.height > self.height:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from cloister.client.results import PendingOutcome, verify_committed
+from cloister.fabric.block import parse_block
 from cloister.trusted.chaincode.ask import Task, TaskRefused
 from cloister.trusted.chaincode.checked_reads import CheckedReads
 from cloister.trusted.chaincode.contract_image import load_contract_image
@@ -39,6 +41,7 @@ from support.enclaves import (
     Question,
     Session,
     World,
+    expect,
     make_ledger,
     new_session,
     session_of,
@@ -499,6 +502,31 @@ def test_p2_the_request_in_the_block_is_opened_and_no_other_under_the_same_trans
     with pytest.raises(Exception, match="response hash"):
         session.open_committed(statement, secret_key)
     assert isinstance(session.ask_open(statement.transaction_id, committed), Opened)
+
+
+def test_p2_the_envelope_that_the_ledger_enclave_judged_is_opened_and_no_other(session: Session) -> None:
+    """The same as above, with one transaction instead of its block: its hash is the ledger enclave's word."""
+    nonce = b"n" * 24
+    session.call("close", "a")
+    harmless, _, harmless_key = session.propose("create", "b", nonce=nonce)
+    secret, _, _ = session.propose("eval", "a", nonce=nonce)
+    first, second = session.world.run(session.enclave, harmless), session.world.run(session.enclave, secret)
+    assert isinstance(first, Result)
+    assert isinstance(second, Result)
+    session.chain.commit(harmless, first)
+    statement = session.verify(first)[1]
+    [committed] = parse_block(session.chain.blocks[-1]).transactions
+    other = new_session()
+    other.chain.commit(secret, second)
+    [swapped] = parse_block(other.chain.blocks[-1]).transactions
+    assert session.ask_open(statement.transaction_id, committed) == Refusal("malformed", "")  # no hash: no envelope
+    session.ledger.remembers_envelopes = True
+    for false in (swapped, committed[:-1] + bytes([committed[-1] ^ 1]), b""):
+        assert isinstance(session.ask_open(statement.transaction_id, false), Refusal)
+    opened = expect(session.ask_open(statement.transaction_id, committed), Opened)
+    pending = PendingOutcome(statement.transaction_id, statement.response_hash, harmless_key)
+    assert verify_committed(opened.payload, session.descriptor, pending).outcome.payload == b"OK"
+    assert isinstance(session.ask_open(statement.transaction_id), Opened)  # the whole block does as well
 
 
 def test_p4_errors_and_successes_open_alike(session: Session) -> None:

@@ -61,6 +61,10 @@ class LedgerPath:
         """The block (serialised `common.Block`) that holds a transaction, None if it is not known yet."""
         return await (await self._reach()).fetch(transaction_id)
 
+    async def fetch_envelope(self, transaction_id: str) -> bytes | None:
+        """The transaction's envelope or, if that is not at hand, its block; None if it is not known yet."""
+        return await (await self._reach()).fetch_envelope(transaction_id)
+
     async def close(self) -> None:
         """Close all connections."""
         async with self._connecting:

@@ -9,16 +9,19 @@ from cloister.contract.response import Response, ResponseCode, success
 from cloister.contract.server import ChaincodeServer, PeerStub
 from cloister.contract.server.tls import load_tls
 from cloister.errors import CloisterError, UsageError
-from cloister.wire.messages import Invoke, OpenCommitted, Opened, Result
+from cloister.wire.messages import EnclaveMessage, Invoke, OpenCommitted, Opened, Result
 
 from .config import HostConfig
 from .control import OPEN, PREFIX, Control
 from .errors import EnclaveLost, EnclaveRefused
 from .kept_enclave import KeptEnclave
 from .peer_answers import answer_from_peer, write_result
+from .process import EnclaveProcess
 
 _REFUSAL_STATUS = ResponseCode.ERROR
 _MAX_DESCRIPTION = 1000
+_NOT_ENOUGH = frozenset({"block", "malformed"})
+"""Why an envelope is refused whose hash the ledger enclave does not remember: then it takes the whole block."""
 log = logging.getLogger(__name__)
 
 
@@ -88,13 +91,22 @@ class Host:
             raise UsageError("open: expected a transaction id")
         transaction_id = stub.arguments[1].decode("ascii", "replace")
         enclave = await self._enclave.connected()
-        block = await self._enclave.ledger.fetch(transaction_id)
-        if block is None:
-            raise EnclaveRefused("ledger-behind")
-        opened = await enclave.link.ask(OpenCommitted(transaction_id, block))
+        ledger = self._enclave.ledger
+        try:
+            opened = await _open_from(enclave, transaction_id, await ledger.fetch_envelope(transaction_id))
+        except EnclaveRefused as refused:
+            if refused.reason not in _NOT_ENOUGH:
+                raise
+            opened = await _open_from(enclave, transaction_id, await ledger.fetch(transaction_id))
         if not isinstance(opened, Opened):
             raise EnclaveLost("enclave answered something else than an outcome")
         return success(opened.payload)
+
+
+async def _open_from(enclave: EnclaveProcess, transaction_id: str, committed: bytes | None) -> EnclaveMessage:
+    if committed is None:
+        raise EnclaveRefused("ledger-behind")
+    return await enclave.link.ask(OpenCommitted(transaction_id, committed))
 
 
 def _describe(error: CloisterError) -> str:

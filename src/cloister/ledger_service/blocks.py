@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 
+from cloister.fabric.block import parse_block
+
 MAX_BATCH_BLOCKS = 64
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 WAITING_BYTES = 2 * MAX_BATCH_BYTES
@@ -50,6 +52,7 @@ class RecentBlocks:
     def __init__(self) -> None:
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._bytes = 0
+        self._cut: tuple[bytes, tuple[bytes, ...]] = (b"", ())
 
     def add(self, number: int, block: bytes) -> None:
         """Keep one more, and forget the oldest where there are too many."""
@@ -62,3 +65,12 @@ class RecentBlocks:
     def get(self, number: int) -> bytes | None:
         """A block, None if it is not kept."""
         return self._blocks.get(number)
+
+    def envelope(self, number: int, index: int) -> bytes | None:
+        """One transaction of a block, None if it is not kept. The block asked for last is not taken apart again."""
+        block = self._blocks.get(number)
+        if block is None:
+            return None
+        if self._cut[0] is not block:
+            self._cut = (block, parse_block(block).transactions)
+        return self._cut[1][index]

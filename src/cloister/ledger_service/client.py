@@ -16,6 +16,8 @@ from .messages import (
     BlockFound,
     Document,
     EnclaveAt,
+    EnvelopeFound,
+    FetchEnvelope,
     FetchTransaction,
     FindEnclave,
     GetServiceStatus,
@@ -52,6 +54,13 @@ class LedgerServiceClient:
         if isinstance(reply, NotKnown):
             return None
         return _expected(reply, BlockFound).block
+
+    async def fetch_envelope(self, transaction_id: str) -> bytes | None:
+        """The transaction's envelope, or its block if the service does not have that at hand; None: not known yet."""
+        reply = await self._ask_any(FetchEnvelope(transaction_id))
+        if isinstance(reply, NotKnown):
+            return None
+        return reply.envelope if isinstance(reply, EnvelopeFound) else _expected(reply, BlockFound).block
 
     async def status(self) -> dict[str, Any]:
         """Facts about the service and its enclave; see docs/ledger.md."""

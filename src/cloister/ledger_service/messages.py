@@ -23,6 +23,16 @@ class FetchTransaction:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchEnvelope:
+    """One transaction alone if its block is at hand, else the block.
+
+    Answered by EnvelopeFound, BlockFound or NotKnown.
+    """
+
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class GetServiceStatus:
     """Answered by Document."""
 
@@ -47,6 +57,13 @@ class BlockFound:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvelopeFound:
+    """A serialised `common.Envelope`, as it stands in its block."""
+
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class NotKnown:
     """No such transaction in the blocks so far."""
 
@@ -67,7 +84,7 @@ class ServiceFailed:
     message: str
 
 
-ServiceRequest = FindEnclave | FetchTransaction | GetServiceStatus | GetSuspects
-ServiceReply = EnclaveAt | BlockFound | NotKnown | Document | ServiceFailed
-REQUESTS: Codec[ServiceRequest] = Codec((FindEnclave, FetchTransaction, GetServiceStatus, GetSuspects))
-REPLIES: Codec[ServiceReply] = Codec((EnclaveAt, BlockFound, NotKnown, Document, ServiceFailed))
+ServiceRequest = FindEnclave | FetchTransaction | FetchEnvelope | GetServiceStatus | GetSuspects
+ServiceReply = EnclaveAt | BlockFound | EnvelopeFound | NotKnown | Document | ServiceFailed
+REQUESTS: Codec[ServiceRequest] = Codec((FindEnclave, FetchTransaction, FetchEnvelope, GetServiceStatus, GetSuspects))
+REPLIES: Codec[ServiceReply] = Codec((EnclaveAt, BlockFound, EnvelopeFound, NotKnown, Document, ServiceFailed))

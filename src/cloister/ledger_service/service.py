@@ -28,6 +28,8 @@ from .messages import (
     BlockFound,
     Document,
     EnclaveAt,
+    EnvelopeFound,
+    FetchEnvelope,
     FetchTransaction,
     FindEnclave,
     GetServiceStatus,
@@ -201,18 +203,23 @@ class LedgerService:
             case FindEnclave():
                 return EnclaveAt(self._connected().port)
             case FetchTransaction():
-                return await self._fetch(request.transaction_id)
+                return await self._fetch(request.transaction_id, whole=True)
+            case FetchEnvelope():
+                return await self._fetch(request.transaction_id, whole=False)
             case GetServiceStatus():
                 return Document(json.dumps(await self._status(), sort_keys=True))
             case GetSuspects():
                 suspects = await self._connected().asking.ask(ListSuspects(), Suspects)
                 return Document(f"[{','.join(suspects.lines)}]")
 
-    async def _fetch(self, transaction_id: str) -> ServiceReply:
+    async def _fetch(self, transaction_id: str, *, whole: bool) -> ServiceReply:
         enclave = self._connected()
         found = await enclave.asking.ask(FindTransaction(transaction_id), TransactionFound)
         if not found.known:
             return NotKnown((await enclave.status()).height)
+        envelope = None if whole else self._recent.envelope(found.block, found.index)
+        if envelope is not None:
+            return EnvelopeFound(envelope)
         block = self._recent.get(found.block)
         if block is None:
             sources = sorted(self._sources(), key=lambda address: address != self._source)

@@ -32,11 +32,13 @@ from cloister.testing.forge import Draft, rwset
 from cloister.testing.signers import Authority, Signer, Wanted
 from cloister.trusted.chaincode.keys import KeyRing, describe_key_set, make_key_ring
 from cloister.trusted.ledger.answers import Answers, BlockHashes
+from cloister.trusted.ledger.blocks import prepare_blocks
 from cloister.trusted.ledger.channel_time import ChannelTime
 from cloister.trusted.ledger.checkpoint import new_answers
 from cloister.trusted.ledger.confidential import KeySets, key_set_key
 from cloister.trusted.ledger.coverage import Coverage
 from cloister.trusted.ledger.history import WINDOW, History
+from cloister.trusted.ledger.identities import SignatureChecker
 from cloister.trusted.ledger.judge import start
 from cloister.trusted.ledger.transaction_ids import TransactionIds
 from cloister.trusted.protocol.key_set import KeySetDescriptor, sign_descriptor
@@ -308,7 +310,7 @@ def new_answers_for(channel: Channel, *, window: int = WINDOW) -> Answers:
 def follow(answers: Answers, *blocks: bytes) -> None:
     """Judge and commit."""
     for block in blocks:
-        answers.hashes.add(answers.judge.follow(block).header_hash)
+        answers.commit(answers.judge.judge(prepare_blocks([block], SignatureChecker())[0]))
 
 
 def _genesis_envelope(channel: Channel, capability: str) -> bytes:

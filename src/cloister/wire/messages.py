@@ -96,10 +96,13 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class OpenCommitted:
-    """Open the response of a committed transaction, out of its block (`common.Block`). Answered by Opened."""
+    """Open the response of a committed transaction. Answered by Opened.
+
+    `committed`: its envelope (`common.Envelope`) as it stands in the block, or the whole block (`common.Block`).
+    """
 
     transaction_id: str
-    block: bytes
+    committed: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloister.errors import Refused
+from cloister.fabric.block import parse_block
 from cloister.fabric.identity import SerializedIdentity
 from cloister.testing.channel import (
     CHAINCODE,
@@ -352,7 +354,11 @@ def test_a_transaction_stands_where_it_was_first(channel: Channel, keys: KeyHold
     ]
     assert [item.code for item in found] == [Code.VALID, Code.VALID, Code.ENDORSEMENT_POLICY_FAILURE]
     assert {item.block_hash for item in found} == {answers.hashes.get(3)}
-    assert ask("0" * 63 + "1") == TransactionAnswer(found[0].head, 0, 0, 0, 0, 0, b"")
+    envelopes = parse_block(channel.blocks[3]).transactions
+    assert [item.envelope_hash for item in found] == [hashlib.sha256(envelopes[0]).digest(), b"", b""]
+    answers.envelopes.blocks.clear()  # as after a restart, or long ago
+    assert ask(transaction_id(covered)).envelope_hash == b""
+    assert ask("0" * 63 + "1") == TransactionAnswer(found[0].head, 0, 0, 0, 0, 0, b"", b"")
 
 
 def test_a_failed_transaction_filed_under_anothers_id_in_its_block_hides_nothing(

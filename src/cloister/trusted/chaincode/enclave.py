@@ -172,7 +172,7 @@ class Enclave:
                 )
                 return execute(admitted, enclosure)
             case OpenCommitted():
-                return open_committed(message.transaction_id, message.block, self._enclosure())
+                return open_committed(message.transaction_id, message.committed, self._enclosure())
             case MakeKeys():
                 return self._make_keys()
             case Activate():

@@ -3,11 +3,13 @@
 Trust level: trusted. A stateless function of the chain: anyone may ask, only the holder of the response key that stands
 in the committed request can read the answer. Never from anything the asker brings along: else one would commit a
 harmless request and open another run under the same transaction id.
-Steps: 1 the ledger enclave has the transaction as valid and covered · 2 the block is the one it judged · 3 request and
-outcome are those in the block · 4 reseal, sign. Works after upgrades: older keys are kept for it.
+Steps: 1 the ledger enclave has the transaction as valid and covered · 2 the envelope, or the block, is the one that it
+judged · 3 request and outcome are those in it · 4 reseal, sign. Works after upgrades: older keys are kept for it.
 """
 
 from __future__ import annotations
+
+import hashlib
 
 from fabric_protos.peer import chaincode_pb2, proposal_pb2
 
@@ -29,8 +31,10 @@ from .keys import KeySet
 _VALID = 0
 
 
-async def open_committed(transaction_id: str, encoded_block: bytes, enclosure: Enclosure) -> Opened:
+async def open_committed(transaction_id: str, committed: bytes, enclosure: Enclosure) -> Opened:
     """The outcome of one committed transaction, for its caller alone; a coroutine to be driven by `Task`.
+
+    `committed`: the transaction's envelope, if the ledger enclave still knows its hash, or the whole block.
 
     Raises: Refused (reason: ledger-behind, not-committed, block, key-set, sealed, integrity); MalformedInput; aborts.
     """
@@ -42,7 +46,7 @@ async def open_committed(transaction_id: str, encoded_block: bytes, enclosure: E
         raise Refused("open refused: the ledger enclave does not know this transaction yet", reason="ledger-behind")
     if found.code != _VALID or not found.covered:
         raise Refused("open refused: the transaction is not valid, or no statement covers it", reason="not-committed")
-    transaction = _transaction(parse_block(encoded_block), found, transaction_id)  # 2
+    transaction = _transaction(committed, found, transaction_id)  # 2
     sealed = decode_sealed_outcome(transaction.action.payload)  # 3
     statement = decode_statement(sealed.statement)
     key_set = enclosure.ring.find(statement.key_set_id)
@@ -79,17 +83,26 @@ async def open_committed(transaction_id: str, encoded_block: bytes, enclosure: E
     return Opened(CommittedOutcome(commit.encode(), commit.sign(current.result_key), ciphertext).encode())
 
 
-def _transaction(block: Block, found: TransactionAnswer, transaction_id: str) -> EndorsedTransaction:
+def _transaction(committed: bytes, found: TransactionAnswer, transaction_id: str) -> EndorsedTransaction:
+    envelope = committed
+    if not found.envelope_hash or hashlib.sha256(committed).digest() != found.envelope_hash:
+        envelope = _from_block(parse_block(committed), found)
+    if not is_well_formed(envelope):
+        raise Refused("open refused: this is not the block", reason="block")
+    transaction = parse_endorsed_transaction(envelope)
+    if transaction.transaction_id != transaction_id:
+        raise Refused("open refused: this is not the block", reason="block")
+    return transaction
+
+
+def _from_block(block: Block, found: TransactionAnswer) -> bytes:
     if block.number != found.block or block.header_hash != found.block_hash or not block.data_hash_matches:
         raise Refused("open refused: this is not the block", reason="block")
     if not all(is_well_formed(item) for item in block.transactions):  # else its parts could be cut differently
         raise Refused("open refused: this is not the block", reason="block")
     if found.index >= len(block.transactions):
         raise Refused("open refused: this is not the block", reason="block")
-    transaction = parse_endorsed_transaction(block.transactions[found.index])
-    if transaction.transaction_id != transaction_id:
-        raise Refused("open refused: this is not the block", reason="block")
-    return transaction
+    return block.transactions[found.index]
 
 
 def _committed_request(transaction: EndorsedTransaction, key_set: KeySet, enclosure: Enclosure) -> Request:

@@ -5,6 +5,8 @@ It answers at once, about the blocks that it has accepted; waiting for more is n
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from cloister.errors import Refused
@@ -39,8 +41,8 @@ from .channel_time import ChannelTime
 from .confidential import NO_DEFINITION
 from .coverage import Coverage, presence
 from .errors import IdentityInvalid
-from .history import Fact
-from .judge import Judge
+from .history import WINDOW, Fact
+from .judge import Judge, JudgedBlock
 from .msp import Roles, role_principal
 
 WRITERS = "/Channel/Application/Writers"
@@ -67,6 +69,26 @@ class BlockHashes:
 
 
 @dataclass
+class RecentEnvelopes:
+    """Hashes of covered transactions' envelopes, of the newest blocks: what is opened soon needs no whole block."""
+
+    blocks: OrderedDict[int, dict[int, bytes]] = field(default_factory=OrderedDict)
+
+    def add(self, judged: JudgedBlock) -> None:
+        """The next block."""
+        envelopes = judged.prepared.block.transactions
+        self.blocks[judged.verdict.number] = {
+            index: hashlib.sha256(envelopes[index]).digest() for index in judged.covered
+        }
+        if len(self.blocks) > WINDOW:
+            self.blocks.popitem(last=False)
+
+    def get(self, number: int, index: int) -> bytes:
+        """32 bytes; b"" if it is not remembered."""
+        return self.blocks.get(number, {}).get(index, b"")
+
+
+@dataclass
 class Answers:
     """Everything that is known, and the answers to questions about it. `coverage` and `time` observe the judge."""
 
@@ -74,6 +96,14 @@ class Answers:
     coverage: Coverage
     time: ChannelTime
     hashes: BlockHashes
+    envelopes: RecentEnvelopes = field(default_factory=RecentEnvelopes)
+    """Not part of a checkpoint: after a restart it fills again."""
+
+    def commit(self, judged: JudgedBlock) -> None:
+        """Accept the block that the judge judged last."""
+        self.judge.commit(judged)
+        self.hashes.add(judged.verdict.header_hash)
+        self.envelopes.add(judged)
 
     def answer(self, chaincode: str, question: Question) -> Answer:
         """The answer to one chaincode's enclave. Raises: Refused(reason="chaincode") if it is not confidential."""
@@ -193,9 +223,10 @@ class Answers:
     def _transaction(self, head: bytes, transaction_id: str) -> TransactionAnswer:
         position = self.judge.transaction_ids.find(transaction_id)
         if position is None:
-            return TransactionAnswer(head, 0, 0, 0, 0, 0, b"")
+            return TransactionAnswer(head, 0, 0, 0, 0, 0, b"", b"")
         block, index, code, covered = position
-        return TransactionAnswer(head, 1, block, index, code, int(covered), self.hashes.get(block))
+        envelope_hash = self.envelopes.get(block, index)
+        return TransactionAnswer(head, 1, block, index, code, int(covered), self.hashes.get(block), envelope_hash)
 
     def _key_set(self, head: bytes, chaincode: str, sequence: int) -> KeySetAnswer:
         descriptor = self.coverage.key_sets.find(chaincode, sequence)

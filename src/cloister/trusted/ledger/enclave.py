@@ -308,8 +308,7 @@ class LedgerEnclave:
         """All of it or, after a fault of ours in the middle, never an answer again."""
         with self._lock:
             self._halted = LedgerHalted("a block was not written whole", reason="internal")
-            answers.judge.commit(judged)
-            answers.hashes.add(judged.verdict.header_hash)
+            answers.commit(judged)
             self._halted = None
 
     def _find(self, message: FindTransaction) -> TransactionFound:

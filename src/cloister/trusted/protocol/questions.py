@@ -130,7 +130,10 @@ class SegmentsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TransactionAnswer:
-    """`known` 0 or 1. `code`: the verdict's number; `covered` 0 or 1; `block_hash`: 32 bytes, of its block's header."""
+    """`known` 0 or 1. `code`: the verdict's number; `covered` 0 or 1; `block_hash`: 32 bytes, of its block's header.
+
+    `envelope_hash`: SHA-256 of the envelope as it stands in the block; empty if it is not covered or long ago.
+    """
 
     head: bytes
     known: int
@@ -139,6 +142,7 @@ class TransactionAnswer:
     code: int
     covered: int
     block_hash: bytes
+    envelope_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
