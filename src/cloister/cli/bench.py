@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloister.errors import UsageError
+from cloister.errors import EnvironmentFailed, UsageError
 
 from .bench_honest import honest
-from .presentation import print_json, status_line, working_folder
+from .presentation import print_json, status_line, tell, working_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +73,11 @@ def ledger(*, transactions: int, rounds: int, keys: int, directory: Path | None,
     multiple=True,
     help="The orderer's, a Go duration; several for several networks [default: 100ms, then Fabric's own 2s].",
 )
+@click.option(
+    "--install-others",
+    is_flag=True,
+    help="Install what to compare with into the cache: fabric-chaincode-python (PyPI), the Node shim (npm).",
+)
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Write JSON, table and SVG there.")
 @click.option(
     "--dir",
@@ -90,6 +95,7 @@ def overhead(
     timeouts: Sequence[str],
     output: Path | None,
     directory: Path | None,
+    install_others: bool,
     as_json: bool,
 ) -> int:
     """What confidentiality costs: the same contract, confidential and plain, by turns on the same peers.
@@ -106,11 +112,11 @@ def overhead(
     from cloister.bench.overhead import plans
     from cloister.bench.overhead.report import document
     from cloister.bench.overhead.run import run
-    from cloister.bench.overhead.servers import CONFIDENTIAL, NODE, OFFICIAL, PLAIN
+    from cloister.bench.overhead.servers import CONFIDENTIAL, PLAIN
     from cloister.bench.overhead.written import table, write
 
-    servers = (PLAIN, CONFIDENTIAL)
-    not_compared = dict.fromkeys((NODE, OFFICIAL), "not measured by this version")
+    others, not_compared = _others(install=install_others)
+    servers = (PLAIN, CONFIDENTIAL, *others)
     plan = plans.quick(servers)
     if not quick:
         plan = plans.whole(
@@ -130,6 +136,20 @@ def overhead(
     else:
         click.echo(table(found))
     return 0
+
+
+def _others(*, install: bool) -> tuple[list[str], dict[str, str]]:
+    """Other chaincode servers that take part, and why the rest does not."""
+    from cloister.bench.others import NODE, OFFICIAL, find_other, install_other
+
+    present, missing = [], {}
+    for name in (NODE, OFFICIAL):
+        try:
+            _ = install_other(name, progress=tell) if install else find_other(name)
+            present.append(name)
+        except EnvironmentFailed as failure:
+            missing[name] = f"{failure.message} ({failure.hint})" if failure.hint else failure.message
+    return present, missing
 
 
 def _counts(text: str) -> tuple[int, ...]:

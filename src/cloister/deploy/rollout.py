@@ -24,17 +24,26 @@ from cloister.network.processes import free_ports
 from cloister.trusted.attest.measurement import compute_measurement
 from cloister.trusted.chaincode.contract_image import contract_digest
 
-from .servers import ServerPlan, port_of, start_host, start_ledger, start_plain
+from .servers import ServerPlan, port_of, start_host, start_ledger, start_plain, start_server
 from .workspace import Workspace, kept_contract
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignServer:
+    """A chaincode server that is not ours. `probe`: a function that answers as soon as it can be used."""
+
+    command: Callable[[ServerPlan], list[str]]
+    probe: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """What is brought where. `contract` is FILE.py[:Class], `folder` that of the servers.
 
-    `hash_seeds`: one PYTHONHASHSEED per organisation, for tests; a real enclave's is measured.
+    `hash_seeds`: one PYTHONHASHSEED per organisation, for tests; a real enclave's is measured. `foreign`: what serves
+    it instead of our own servers.
     """
 
     network: Network
@@ -43,6 +52,7 @@ class Rollout:
     folder: str
     confidential: bool
     hash_seeds: Sequence[str] = ()
+    foreign: ForeignServer | None = None
 
     async def run(self, gateways: Sequence[Gateway], progress: Progress, *, resume: bool = False) -> None:
         """Start the servers, install, approve, commit, wait until every peer can use it.
@@ -84,6 +94,9 @@ class Rollout:
     def _serve(self, position: int, port: int, package_id: str, *, resume: bool) -> None:
         workspace, organisation = Workspace(self.network), self.network.organisations[position]
         server = ServerPlan(workspace.chaincode_folder(organisation, self.folder), port, package_id)
+        if self.foreign is not None:
+            start_server(server, self.foreign.command(server))
+            return
         if not self.confidential:
             start_plain(server, self.contract)
             return
@@ -117,6 +130,8 @@ class Rollout:
     async def _await_usable(self, gateways: Sequence[Gateway]) -> None:
         """Until every peer can reach every other organisation's chaincode: asked of all, through each gateway."""
         function = "cloister:status" if self.confidential else "org.hyperledger.fabric:get_metadata"
+        if self.foreign is not None:
+            function = self.foreign.probe
         for gateway in gateways:
             contract = gateway.network(self.network.channel).contract(self.definition.name)
             for organisation in self.network.organisations:

@@ -55,7 +55,7 @@ def start_plain(plan: ServerPlan, contract: str) -> None:
         "--address",
         plan.address,
     ]
-    _start(plan, command)
+    start_server(plan, command)
 
 
 def start_host(
@@ -100,7 +100,7 @@ def start_host(
     if keep_running and running_pid(plan.folder, NAME) is not None and path.read_text("utf-8") == text:
         return
     path.write_text(text, "utf-8")
-    _start(plan, [sys.executable, "-m", "cloister", "host", "run", "--config", str(path)])
+    start_server(plan, [sys.executable, "-m", "cloister", "host", "run", "--config", str(path)])
 
 
 def start_ledger(network: Network, organisation: Organisation, workspace: Workspace) -> str:
@@ -112,7 +112,7 @@ def start_ledger(network: Network, organisation: Organisation, workspace: Worksp
         plan = ServerPlan(folder, free_ports(1)[0], "")
         (folder / "ledger.toml").write_text(_ledger_text(network, organisation, workspace, plan.address), "utf-8")
         configuration = str(folder / "ledger.toml")
-        _start(plan, [sys.executable, "-m", "cloister", "ledger", "run", "--config", configuration])
+        start_server(plan, [sys.executable, "-m", "cloister", "ledger", "run", "--config", configuration])
         return plan.address
     command, port = _recorded(record)
     if running_pid(folder, NAME) is None:
@@ -193,7 +193,8 @@ def port_of(folder: Path) -> int | None:
     return port if running_pid(folder, NAME) is not None or not listens(port) else None
 
 
-def _start(plan: ServerPlan, command: list[str]) -> None:
+def start_server(plan: ServerPlan, command: list[str]) -> None:
+    """Run a chaincode server instead of the one that runs there, and wait until it listens. Raises: ServerDied."""
     if running_pid(plan.folder, NAME) is not None:
         stop_process(plan.folder, NAME)
     (plan.folder / _RECORD).write_text(json.dumps({"command": command, "port": plan.port}) + "\n", "utf-8")

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cloister.bench.figures import Figure, figure, ratio
+from cloister.bench.others import NODE, OFFICIAL
 
 from .drive import COMMIT, REVEAL, Times
 from .run import MAX_MESSAGES, CellResult, Measured, Plan, RunResult
-from .servers import CONFIDENTIAL, NODE, OFFICIAL, PLAIN
+from .servers import CONFIDENTIAL, PLAIN
 from .work import BID, BIDS, evaluation
 
 FORMAT = "cloister/bench/overhead/1"

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cloister import samples
+from cloister.bench.others import NODE, OFFICIAL, find_other
 from cloister.bench.processes import Pids, children
 from cloister.client.confidential import open_confidential
-from cloister.deploy.deploy import Plan, connected, deploy
+from cloister.deploy.deploy import PLAIN_VERSION, Plan, connected, deploy
+from cloister.deploy.rollout import ForeignServer, Rollout
 from cloister.deploy.servers import NAME
 from cloister.deploy.workspace import Workspace
 from cloister.gateway import Gateway
 from cloister.ledger_service.client import open_ledger_service
+from cloister.lifecycle import ChaincodeDefinition
 from cloister.network import Network
 from cloister.network.processes import running_pid
 
 from .callers import confidential_caller, plain_caller
 from .drive import Caller
 
-CONFIDENTIAL, PLAIN, NODE, OFFICIAL = "confidential", "plain", "node", "fabric_chaincode_python"
+CONFIDENTIAL, PLAIN = "confidential", "plain"
 LABELS = {
+    NODE: "the contract ported to the official Node contract API, on its own server",
+    OFFICIAL: "the contract ported to fabric-chaincode-python, on its own server",
     CONFIDENTIAL: "confidential: host, chaincode enclave, ledger enclave of each organisation",
     PLAIN: "the same contract as ordinary chaincode, on our server",
 }
@@ -91,10 +97,26 @@ async def deployed(
         for name in names:
             progress(f"deploying on: {LABELS[name]}")
             for contract in contracts:
-                plan = Plan(f"{contract}-{name}", str(_SAMPLES / f"{contract}.py"), confidential=name == CONFIDENTIAL)
-                await deploy(network, plan)
+                await _deploy(network, name, contract)
             found.servers.append(await _server(found, name, contracts))
         yield found
+
+
+async def _deploy(network: Network, name: str, contract: str) -> None:
+    chaincode = f"{contract}-{name}"
+    if name in (CONFIDENTIAL, PLAIN):
+        await deploy(network, Plan(chaincode, str(_SAMPLES / f"{contract}.py"), confidential=name == CONFIDENTIAL))
+        return
+    other = find_other(name)
+    foreign = ForeignServer(functools.partial(other.command, contract), other.probe)
+    definition = ChaincodeDefinition(chaincode, PLAIN_VERSION, 1)
+    async with contextlib.AsyncExitStack() as stack:
+        admins = [await stack.enter_async_context(connected(item)) for item in network.organisations]
+        await Rollout(network, definition, "", chaincode, confidential=False, foreign=foreign).run(admins, _silent)
+
+
+def _silent(message: str) -> None:
+    del message
 
 
 async def _server(found: Field, name: str, contracts: Iterable[str]) -> Server:

@@ -1,0 +1,1 @@
+"""The samples as contracts for other chaincode servers, to be compared with."""
