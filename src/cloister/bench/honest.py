@@ -1,8 +1,9 @@
 """Honest transactions of many concurrent clients: what goes wrong though nobody lies, and whether what is read fits.
 
 Each client moves money between two accounts of its own, sometimes to another client's, and reads balances and totals
-while the channel goes on. Conflicts (MVCC_READ_CONFLICT, PHANTOM_READ_CONFLICT) are Fabric's own and counted apart;
-any other error, and any total or balance that cannot be, is one too many.
+while the channel goes on. Fabric's own are counted apart: conflicts (MVCC_READ_CONFLICT, PHANTOM_READ_CONFLICT), and
+endorsers that differ for want of one height, as they do for whoever reads what everybody writes. Any other error, and
+any total that cannot be, is one too many.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ Progress = Callable[[str], None]
 CHAINCODE = "accounts"
 CONTRACT = str(Path(__file__).parent / "accounts_contract.py")
 CONFLICTS = frozenset({"MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT"})
+FABRICS_OWN = {
+    "ProposalResponsePayloads do not match": "endorsers-differ",
+    "no combination of peers can be derived": "no-endorsers",
+}
+"""Fabric 2.5.9 internal/pkg/gateway/endorsement.go: peers at different heights to the end of the client's patience; a
+peer that the others have lost sight of for a moment, on a machine with too much to do."""
 _KEPT_MESSAGES = 20
 _TRIES = 50
 
@@ -48,7 +55,7 @@ class Caller(Protocol):
 
 @dataclass
 class HonestReport:
-    """How it went. `transactions` were committed, `queries` answered; `errors` by kind, without conflicts.
+    """How it went. `transactions` were committed, `queries` answered; `errors` by kind, without Fabric's own.
 
     `impossible`: totals and balances that no height of the channel had.
     """
@@ -59,6 +66,7 @@ class HonestReport:
     conflicts: int = 0
     impossible: int = 0
     seconds: float = 0.0
+    fabric: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     messages: list[str] = field(default_factory=list)
 
@@ -75,6 +83,7 @@ class HonestReport:
             "queries": self.queries,
             "conflicts": self.conflicts,
             "impossible": self.impossible,
+            "fabric": dict(self.fabric),
             "errors": dict(self.errors),
             "messages": self.messages,
             "seconds": round(self.seconds, 3),
@@ -164,10 +173,15 @@ class _Worker:
         return True
 
     def _note(self, kind: str, error: CloisterError) -> None:
+        details = [detail.message for detail in getattr(error, "details", ())]
+        told = "; ".join([f"{type(error).__name__}: {error.message}", *details])
+        for text, own in FABRICS_OWN.items():
+            if text in told:
+                self.report.fabric[own] += 1
+                return
         self.report.errors[kind] += 1
         if len(self.report.messages) < _KEPT_MESSAGES:
-            details = [detail.message for detail in getattr(error, "details", ())]
-            self.report.messages.append("; ".join([f"{type(error).__name__}: {error.message}", *details]))
+            self.report.messages.append(told)
 
     async def _move(self, target: str) -> None:
         source = f"{self.number}/a"

@@ -55,6 +55,8 @@ def honest(*, transactions: int, clients: int, idle_s: float, directory: Path | 
             f"({rate:.1f}/s), {report.queries} queries answered"
         )
         click.echo(f"conflicts {report.conflicts}: Fabric's own, between concurrent transactions")
+        for kind, count in report.fabric.most_common():
+            click.echo(f"          {kind}: {count}, Fabric's own too")
         click.echo(f"errors    {sum(report.errors.values()) or 'none'}")
         for kind, count in report.errors.most_common():
             click.echo(f"          {kind}: {count}")

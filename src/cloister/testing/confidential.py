@@ -68,7 +68,7 @@ from cloister.wire.messages import (
 
 from .channel import Channel
 from .committed_state import CommittedState
-from .host import Host, LedgerHost
+from .host import HONEST, Behaviour, Host, LedgerHost
 from .local_gateway import LocalGateway
 from .signers import Signer, Wanted
 
@@ -181,14 +181,14 @@ class ConfidentialChannel:
         self.registry = "registry"
         self.checkpoints = checkpoints
         self.patience_s = patience_s
-        self.random_bytes: Callable[[int], bytes] = os.urandom if seed is None else _Seeded(seed)
+        self._seed = seed
         self.image = image_of(contract)
         self.state = CommittedState()
         self.hosts: list[Host] = []
-        self.around: CallObserver = _no_observer
+        self.around: CallObserver = go_on
         """Called around each call of a client; for attacks beside it."""
         self._clients = {} if clients is None else clients
-        self._members: list[Client] = []
+        self._behaviour = HONEST
         self._pending: list[bytes] = []
         self._places: dict[str, tuple[int, int]] = {}
         self._judge, _ = start(self.forged.blocks[0], transaction_ids=TransactionIds(b"salt"), commit_hashes=False)
@@ -232,9 +232,7 @@ class ConfidentialChannel:
         if signer is None:
             authority = next(item for item in self.forged.authorities if item.msp_id == msp_id)
             signer = self._clients[msp_id, name] = authority.issue(Wanted(name, ("client",)))
-        member = Client(self, name, LocalGateway(self, host), signer)
-        self._members.append(member)
-        return member
+        return Client(self, name, LocalGateway(self, host), signer)
 
     # --- the parts, for attacks -------------------------------------------------------------------------------------
 
@@ -247,23 +245,23 @@ class ConfidentialChannel:
     def connect(self, client: Client) -> Gateway:
         """A Gateway connection for a client."""
         identity = Identity(client.msp_id, client.signer.certificate_pem)
-        if self.random_bytes is os.urandom:
+        if self._seed is None:
             return connect(client.gateway, identity, _digest_signer(client.signer))
         session = Session(client.gateway, "the peer", identity, _digest_signer(client.signer), Deadlines())
-        return _SeededGateway(session, self.random_bytes)
+        return _SeededGateway(session, self._random_of(f"{client.msp_id}/{client.name}"))
 
     def new_ledger(self) -> LedgerHost:
         """Another ledger enclave, at height 1."""
         platform = make_simulation_platform(_ledger_measurement(), AUTHORITY_SEED)
-        enclave = LedgerEnclave(platform=platform, checker=SignatureChecker(), random_bytes=self.random_bytes)
+        enclave = LedgerEnclave(platform=platform, checker=SignatureChecker(), random_bytes=os.urandom)
         host = LedgerHost(enclave)
         host.call(StartLedger(self.forged.blocks[0], "Org1MSP", self.policy.encode(), self.registry))
         return host
 
-    def new_enclave(self) -> Enclave:
-        """Another enclave with the contract, not provisioned."""
+    def new_enclave(self, label: str = "") -> Enclave:
+        """Another enclave with the contract, not provisioned. `label`: for what it draws, if that is seeded."""
         platform = make_simulation_platform(self.measurement, AUTHORITY_SEED)
-        return Enclave(platform=platform, image=self.image, random_bytes=self.random_bytes)
+        return Enclave(platform=platform, image=self.image, random_bytes=self._random_of(label))
 
     def provision(self, msp_id: str) -> Provision:
         """Where an organisation's enclave belongs."""
@@ -320,9 +318,46 @@ class ConfidentialChannel:
         """The peer of a host's organisation."""
         return next(peer for peer in self.forged.peers if peer.msp_id == host.msp_id)
 
+    def signer_of(self, creator: bytes) -> Signer:
+        """The client with this serialised identity. Raises: UsageError."""
+        for signer in self._clients.values():
+            if signer.creator == creator:
+                return signer
+        raise UsageError("no client of this channel has this certificate")
+
     def key_set_answer(self) -> bytes:
         """What the enclave registry tells a client."""
-        return self._key_set
+        return self.behaviour.key_set(self._key_set)
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What hosts, peers and orderers do; set it to attack."""
+        return self._behaviour
+
+    @behaviour.setter
+    def behaviour(self, behaviour: Behaviour) -> None:
+        self._behaviour = self.ledger.behaviour = behaviour
+        for host in self.hosts:
+            host.behaviour = behaviour
+
+    def replace_ledger(self, ledger: LedgerHost) -> None:
+        """Another ledger enclave in the place of the one before; enclaves make sessions with it."""
+        ledger.behaviour, self.ledger = self._behaviour, ledger
+        for host in self.hosts:
+            host.ledger = ledger
+            host.connect()
+
+    def rogue(self, *writes: tuple[str, bytes | None]) -> str:
+        """Commit writes (None deletes) under the chaincode's name that no enclave signed, endorsed by all peers, valid
+        by all of Fabric's rules; the transaction's id."""
+        draft = self.forged.put(*writes, chaincode=self.chaincode)
+        envelope = draft.build()
+        self.cut()
+        self.add_block(self.forged.make(envelope))
+        return parse_endorsed_transaction(envelope).transaction_id
+
+    def _random_of(self, label: str) -> Callable[[int], bytes]:
+        return os.urandom if self._seed is None else _Seeded(self._seed + b"/" + label.encode())
 
     # --- within -----------------------------------------------------------------------------------------------------
 
@@ -344,7 +379,8 @@ class ConfidentialChannel:
         )
         self.add_block(forged.make(*definitions))
         self.hosts = [
-            Host(peer.msp_id, self.new_enclave(), self.ledger, self.state, lambda: self.height) for peer in forged.peers
+            Host(peer.msp_id, self.new_enclave(peer.msp_id), self.ledger, self.state, lambda: self.height)
+            for peer in forged.peers
         ]
         evidence = [self.settle(host).evidence for host in self.hosts]
         first = self.hosts[0]
@@ -400,7 +436,8 @@ def expect(reply: EnclaveMessage | None, kind: type[_Reply]) -> _Reply:
     return reply
 
 
-async def _no_observer(call: Call, proceed: Proceed) -> ConfidentialResult:
+async def go_on(call: Call, proceed: Proceed) -> ConfidentialResult:
+    """Nobody watches."""
     del call
     return await proceed()
 

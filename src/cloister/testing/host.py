@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from cloister.fabric.proposal import ParsedProposal
 from cloister.trusted.chaincode.enclave import Enclave
 from cloister.trusted.ledger.enclave import LedgerEnclave
 from cloister.wire.ledger_messages import (
@@ -64,19 +65,18 @@ class Execution:
 
 
 class Behaviour:
-    """What a host does with what passes through its hands. This one is honest; a lie overrides a method."""
+    """What hosts, peers and orderers do with what passes through their hands. This one is honest; a lie overrides."""
 
     def proposal(self, signed_proposal: bytes) -> bytes:
-        """The signed proposal, on its way to the enclave."""
+        """A signed proposal, on its way to an enclave."""
         return signed_proposal
 
-    def snapshot(self, state: CommittedState, height: int) -> int:
-        """At which height the peer simulates."""
-        del state
+    def snapshot(self, height: int) -> int:
+        """At which height a peer simulates."""
         return height
 
     def answer(self, question: StateQuestion, honest: StateAnswer, execution: Execution) -> StateAnswer:
-        """The peer's answer to one of the enclave's questions."""
+        """A peer's answer to one of an enclave's questions."""
         del question, execution
         return honest
 
@@ -84,9 +84,22 @@ class Behaviour:
         """A sealed answer of the ledger enclave."""
         return sealed
 
+    def endorsed(self, proposal: ParsedProposal, payload: bytes) -> bytes:
+        """A proposal response payload, before all endorsers sign it."""
+        del proposal
+        return payload
+
+    def ordered(self, envelope: bytes) -> bytes:
+        """A signed transaction, on its way to the orderer."""
+        return envelope
+
     def blocks(self, blocks: Sequence[bytes]) -> Sequence[bytes]:
         """The next blocks, on their way to the ledger enclave."""
         return blocks
+
+    def key_set(self, answer: bytes) -> bytes:
+        """The enclave registry's answer to a client (JSON)."""
+        return answer
 
 
 HONEST = Behaviour()
@@ -144,7 +157,7 @@ class Host:
     """One organisation's enclave with its peer's state and a ledger enclave.
 
     `interleave`: give way to other calls before each answer, so that the channel goes on in the middle of executions.
-    `seen`: everything that passed between host and enclave, for a search for plaintext.
+    `executions`: what the host has seen, unless it shall not keep it.
     """
 
     def __init__(
@@ -188,7 +201,7 @@ class Host:
     ) -> Execution:
         """Run one proposal; nothing is committed. `height`: of the peer's snapshot, instead of where the peer is."""
         how = behaviour or self.behaviour
-        at = how.snapshot(self._state, self._height()) if height is None else height
+        at = how.snapshot(self._height()) if height is None else height
         execution = Execution(Simulation(self._state, at))
         number = self._number()
         reply = self.enclave.handle(number, Invoke(how.proposal(signed_proposal)))

@@ -33,17 +33,13 @@ from .signers import Signer
 if TYPE_CHECKING:
     from .confidential import ConfidentialChannel
 
-EndorsementBend = Callable[[ParsedProposal, bytes], bytes]
-"""What colluding endorsers make of a proposal response payload before they sign it."""
-
 
 class LocalGateway:
-    """The Gateway service of one organisation's peer. `bend`: what the endorsers change, if they collude."""
+    """The Gateway service of one organisation's peer."""
 
     def __init__(self, channel: ConfidentialChannel, host: Host) -> None:
         self._channel = channel
         self._host = host
-        self.bend: EndorsementBend = _honest
 
     def unary_unary(self, method: str) -> Callable[..., Any]:
         """As `grpc.aio.Channel.unary_unary`."""
@@ -89,7 +85,7 @@ class LocalGateway:
         responses = [self._response(proposal, execution) for execution in executions]
         if len(set(responses)) != 1:
             raise _failure(grpc.StatusCode.ABORTED, "ProposalResponsePayloads do not match")
-        payload = self.bend(proposal, responses[0])
+        payload = self._channel.behaviour.endorsed(proposal, responses[0])
         prepared = assemble(signed, payload, [self._channel.peer_of(host) for host in hosts])
         answer: bytes = gateway_pb2.EndorseResponse(prepared_transaction=prepared).SerializeToString()
         return answer
@@ -102,7 +98,7 @@ class LocalGateway:
     async def _submit(self, request: bytes, timeout: float) -> bytes:  # noqa: ASYNC109 - gRPC's own name
         del timeout
         envelope = gateway_pb2.SubmitRequest.FromString(request).prepared_transaction
-        self._channel.order(envelope.SerializeToString())
+        self._channel.order(self._channel.behaviour.ordered(envelope.SerializeToString()))
         return b""
 
     async def _commitstatus(self, request: bytes, timeout: float) -> bytes:  # noqa: ASYNC109 - gRPC's own name
@@ -115,11 +111,6 @@ class LocalGateway:
 
     def _hosts(self, msp_ids: list[str]) -> list[Host]:
         return [host for host in self._channel.hosts if host.msp_id in msp_ids]
-
-
-def _honest(proposal: ParsedProposal, payload: bytes) -> bytes:
-    del proposal
-    return payload
 
 
 def response_payload(proposal: ParsedProposal, result: Result, results: bytes, *, chaincode: str) -> bytes:
