@@ -4,22 +4,32 @@ valid by all of Fabric's rules, endorsed with the peers' own keys, and that no e
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from cloister.client.confidential import open_confidential
 from cloister.deploy.deploy import Plan, connected, deploy
+from cloister.deploy.servers import start_again, stop_server
 from cloister.deploy.workspace import Workspace
 from cloister.fabric.block import parse_block
+from cloister.fabric.proposal import compute_transaction_id
 from cloister.fabric.transaction import EndorsedTransaction, parse_endorsed_transaction
 from cloister.gateway import EndorseError, EvaluateError
 from cloister.ledger_service.client import open_ledger_service
 from cloister.ledger_service.config import load_ledger_config
+from cloister.lifecycle.policy_dsl import parse_policy_expression
 from cloister.network import Network
 from cloister.testing.forge import Draft, broadcast, rwset
 from cloister.testing.signers import client_signer, peer_signer
+from cloister.trusted.chaincode.repair import REPAIR
+from cloister.trusted.protocol.request import Request, seal_request
 from confidential.conftest import Callers
 from support.enclaves import SAMPLES
 
@@ -143,3 +153,93 @@ async def test_p10_calls_under_the_chaincodes_name_without_a_sealed_request_cove
     rogue = await collude(callers.network, [("planted", b"value")], arguments=(b"lock_secret", b"planted"))
     assert set((await ledger_documents(callers.network))[1]) - set(before) == {rogue}
     assert await callers.submit("org1/User1", KEEPER, "reveal_secret")
+
+
+# --- repair -----------------------------------------------------------------------------------------------------------
+
+
+def cloister(network: Network, *arguments: str, fails: int = 0) -> str:
+    """The cloister command on this network; its standard output (or, if it is to fail, standard error)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cloister", *arguments],
+        env={**os.environ, "CLOISTER_NETWORK": str(network.folder), "CLOISTER_STATE": str(network.folder / "state")},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == fails, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr if fails else done.stdout
+
+
+async def endorsed_repair(callers: Callers, arguments: Sequence[str | bytes]) -> Callable[[], Awaitable[str]]:
+    """A repair that all enclaves have signed; call the result to submit it and learn the verdict."""
+    network = callers.network
+    async with contextlib.AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(connected(network.organisations[0], "User1"))
+        channel = gateway.network(network.channel)
+        contract = await open_confidential(channel, KEEPER, Workspace(network).trust(KEEPER))
+        nonce, creator = gateway.new_nonce(), gateway.identity.creator
+        encoded = tuple(item.encode() if isinstance(item, str) else item for item in arguments)
+        request = Request(REPAIR, encoded, os.urandom(32))
+        transaction_id = compute_transaction_id(nonce, creator)
+        sealed = seal_request(request, contract.credentials.descriptor, transaction_id=transaction_id, creator=creator)
+        transaction = await channel.new_proposal(KEEPER, [sealed], nonce=nonce).endorse()
+        kept = stack.pop_all()
+
+    async def submit() -> str:
+        async with kept:
+            return (await (await transaction.submit()).status()).code_name
+
+    return submit
+
+
+async def seen_by_ledger(network: Network, transaction_id: str) -> None:
+    """Until org1's ledger enclave lists it."""
+    async with asyncio.timeout(BOUND_S):
+        while transaction_id not in (await ledger_documents(network))[1]:
+            await asyncio.sleep(0.05)
+
+
+async def test_a7_a_repair_restores_what_was_last_covered_and_a_rogue_write_in_between_stops_it(
+    callers: Callers,
+) -> None:
+    network = callers.network
+    old = await writes_of(callers, "lock_secret", "an older secret")
+    last = await writes_of(callers, "lock_secret", "the last covered secret")
+    ((key, ciphertext),) = last.items()
+    await collude(network, list(old.items()))
+    rogue = await collude(network, [(key, None), ("planted", b"value")])
+    await seen_by_ledger(network, rogue)
+
+    submit = await endorsed_repair(callers, [key, ciphertext, b""])
+    again = await collude(network, list(old.items()))
+    assert await submit() == "MVCC_READ_CONFLICT"
+    assert again in await refused(callers, "reveal_secret")
+
+    folder = network.organisation("org1").folder / "ledger"  # what was last covered survives a restart
+    assert stop_server(folder)
+    start_again(network)
+    dry = json.loads(cloister(network, "repair", KEEPER, "--transaction", again, "--dry-run", "--json"))
+    assert [(item["key"], item["action"], item["repaired_by"]) for item in dry] == [(key, "restore the value", None)]
+    assert again in await refused(callers, "reveal_secret")
+    done = json.loads(cloister(network, "repair", KEEPER, "--transaction", again, "--as", "org2/User1", "--json"))
+    assert [item["written_by"] for item in done] == [[again]]
+    assert await callers.submit("org1/User1", KEEPER, "reveal_secret") == "the last covered secret"
+    assert "planted: delete the value" in cloister(network, "repair", KEEPER)
+    assert cloister(network, "repair", KEEPER) == "nothing to repair\n"
+    assert "not among the suspects" in cloister(network, "repair", KEEPER, "planted", fails=2)
+
+
+async def test_a8_a_rogue_endorsement_parameter_is_taken_away_again(callers: Callers) -> None:
+    """The one that a key-level policy of the colluders' own would otherwise belong to for good."""
+    network = callers.network
+    ((key, _),) = (await writes_of(callers, "lock_secret", "under the chaincode's policy")).items()
+    own = parse_policy_expression("OR('Org1MSP.peer')")
+    rogue = await collude(network, [], namespaces=[(KEEPER, rwset(metadata=[(key, own)]))])
+    await seen_by_ledger(network, rogue)
+    assert f"{key}: delete the endorsement parameter" in cloister(network, "repair", KEEPER, key)
+    assert rogue not in (await ledger_documents(network))[1]
+    assert await callers.submit("org1/User1", KEEPER, "lock_secret", "both endorse again") == "OK"
+    assert await callers.submit("org1/User1", KEEPER, "reveal_secret") == "both endorse again"

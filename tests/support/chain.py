@@ -52,6 +52,7 @@ from cloister.trusted.protocol.questions import (
     AskCaller,
     AskKey,
     AskKeySet,
+    AskMarks,
     AskParameter,
     AskRange,
     AskTransaction,
@@ -59,6 +60,7 @@ from cloister.trusted.protocol.questions import (
     CallerAnswer,
     Head,
     KeySetAnswer,
+    MarksAnswer,
     Question,
     SegmentsAnswer,
     TransactionAnswer,
@@ -89,6 +91,8 @@ class Chain:
     """Transaction id → (block, code, covered)."""
     marks: dict[str, str] = field(default_factory=dict)
     """Key → transaction that wrote it uncovered."""
+    covered: dict[str, bytes] = field(default_factory=dict)
+    """Marked key → hash of what was last covered."""
     key_sets: dict[int, bytes] = field(default_factory=dict)
     """Sequence → signed descriptor."""
     definitions: dict[int, bytes] = field(default_factory=dict)
@@ -156,6 +160,8 @@ class Chain:
 
         def change(state: State, parameters: State) -> None:
             for key, value in writes.items():
+                if key not in self.marks:
+                    self.covered[key] = value_hash(state.get(key)) or ABSENT
                 self.marks[key] = transaction_id
                 if value is None:
                     state.pop(key, None)
@@ -287,10 +293,14 @@ class LedgerDouble:
         match question:
             case AskCaller():
                 return CallerAnswer(head, int(question.creator not in chain.revoked), self._minimum(question))
-            case AskKey():
-                return self._segments(head, lambda at: self._value(chain.states, question.key, at), question.key)
-            case AskParameter():
-                return self._segments(head, lambda at: self._value(chain.parameters, question.key, at), "")
+            case AskKey() | AskParameter():
+                states, marked_as = (
+                    (chain.states, question.key) if isinstance(question, AskKey) else (chain.parameters, "")
+                )
+                return self._segments(head, lambda at: self._value(states, question.key, at), marked_as)
+            case AskMarks():
+                is_marked = question.key in chain.marks
+                return MarksAnswer(head, int(is_marked), chain.covered[question.key] if is_marked else b"", 0, b"")
             case AskRange():
                 marked = [key for key in chain.marks if question.start <= key < question.end]
                 return self._segments(

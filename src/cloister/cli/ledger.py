@@ -17,7 +17,7 @@ import click
 from cloister.errors import MalformedInput
 from cloister.network.options import BFT, RAFT
 
-from .presentation import print_json, progress_bar, status_line, tell, warn_simulation, working_folder
+from .presentation import print_json, progress_bar, show_key, status_line, tell, warn_simulation, working_folder
 from .target import DEFAULT_DIRECTORY, is_hash, read_file
 
 if TYPE_CHECKING:
@@ -48,12 +48,13 @@ def service_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--org", default="org1", show_default=True, help="Organisation of that network.")
     @functools.wraps(function)
     def wrapper(*, address: str | None, directory: Path, org: str, **options: Any) -> Any:
-        return function(address=address or _address_of(directory, org), **options)
+        return function(address=address or service_address(directory, org), **options)
 
     return wrapper
 
 
-def _address_of(directory: Path, org: str) -> str:
+def service_address(directory: Path, org: str) -> str:
+    """host:port of an organisation's ledger service in a network of ours. Raises: CloisterError."""
     from cloister.ledger_service.config import load_ledger_config
     from cloister.network import Network
 
@@ -158,7 +159,7 @@ def measure() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def status(*, address: str, as_json: bool) -> None:
     """Tell where an organisation's ledger enclave stands."""
-    found = _ask_service(address, lambda service: service.status())
+    found = ask_service(address, lambda service: service.status())
     if as_json:
         print_json(found)
         return
@@ -180,21 +181,22 @@ def status(*, address: str, as_json: bool) -> None:
 def suspects(*, address: str, as_json: bool) -> int:
     """List keys of confidential chaincode that were last written by a transaction that no enclave signed.
 
-    Reading them fails closed. Exit code 0: none; 1: there are some.
+    Reading them fails closed; `cloister repair` puts back what was there before. Exit code 0: none; 1: there are some.
     """
-    found = _ask_service(address, lambda service: service.suspects())
+    found = ask_service(address, lambda service: service.suspects())
     if as_json:
         print_json(found)
     for item in [] if as_json else found:
         what = "endorsement parameter of " if item["parameter"] else ""
         place = f"block {item['block']}, transaction {item['transaction_id']}"
-        click.echo(f"{item['chaincode']}: {what}{item['key']}: {place}")
+        click.echo(f"{item['chaincode']}: {what}{show_key(item['key'])}: {place}")
     if not found and not as_json:
         click.echo("none")
     return EXIT_DIFFERENCES if found else 0
 
 
-def _ask_service(address: str, question: Callable[[LedgerServiceClient], Awaitable[_T]]) -> _T:
+def ask_service(address: str, question: Callable[[LedgerServiceClient], Awaitable[_T]]) -> _T:
+    """One question to a ledger service. Raises: LedgerLost."""
     from cloister.ledger_service.client import open_ledger_service
 
     async def ask() -> _T:

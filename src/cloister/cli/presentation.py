@@ -14,6 +14,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from cloister.errors import UsageError
+
 SIMULATION_BANNER = (
     "SIMULATION: no hardware protects this enclave. Whoever runs the host can read everything. "
     "For development and tests only."
@@ -40,6 +42,22 @@ def print_error(message: str, *, hint: str | None, kind: str, code: int, as_json
     click.echo(f"cloister: error: {message}", err=True)
     if hint:
         click.echo(f"hint: {hint}", err=True)
+
+
+def show_key(key: str) -> str:
+    """A stored key in one line, as `parse_key` reads it: control characters (composite keys begin with U+0000) as JSON
+    escapes them."""
+    return json.dumps(key, ensure_ascii=False)[1:-1]
+
+
+def parse_key(text: str) -> str:
+    """Inverse of `show_key`. Raises: UsageError."""
+    try:
+        return str(json.loads(f'"{text}"'))
+    except ValueError as error:
+        raise UsageError(
+            f"key: cannot be read: {text!r}", hint="give it as `cloister ledger suspects` shows it"
+        ) from error
 
 
 def tell(message: str) -> None:

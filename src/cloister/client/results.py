@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cloister.errors import Refused
-from cloister.fabric.transaction import VALIDATION_PARAMETER, NamespaceRwset
+from cloister.fabric.transaction import NamespaceRwset, parameter_entry
 from cloister.trusted.protocol.committed import (
     CommitStatement,
     decode_committed_outcome,
@@ -147,9 +147,10 @@ def effects_of(part: NamespaceRwset | None) -> tuple[list[Write], list[MetadataW
         return [], []
     parameters = []
     for item in part.metadata_writes:
-        if [name for name, _ in item.entries] != [VALIDATION_PARAMETER]:
+        (name, parameter), *more = item.entries or (("", b""),)
+        if more or name != parameter_entry(parameter):
             raise Refused("result refused: it writes metadata that no enclave writes", reason="result")
-        parameters.append(MetadataWrite(item.key, item.entries[0][1]))
+        parameters.append(MetadataWrite(item.key, parameter))
     return [Write(item.key, None if item.is_delete else item.value) for item in part.writes], parameters
 
 

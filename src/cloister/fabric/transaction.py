@@ -20,6 +20,15 @@ from cloister.errors import MalformedInput
 from .decoding import decode_message
 
 VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
+NO_VALIDATION_PARAMETER = "NO_VALIDATION_PARAMETER"
+"""Written as a key's metadata to take its endorsement parameter away: what is written replaces all that was there. An
+empty parameter would not do: committers take it for none, but the Gateway for a policy that nobody satisfies (Fabric
+2.5.9 core/endorser/endorser.go, parseWritesetMetadata)."""
+
+
+def parameter_entry(parameter: bytes) -> str:
+    """The name of the metadata entry by which enclaves set this endorsement parameter, or take it away (empty)."""
+    return VALIDATION_PARAMETER if parameter else NO_VALIDATION_PARAMETER
 
 
 class Version(NamedTuple):

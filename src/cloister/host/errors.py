@@ -15,7 +15,7 @@ HINTS = {
     "session": "retry: the session with the ledger enclave is made anew",
     "stale": "the peer's state is older than what this client has seen already: ask another organisation",
     "fork": "this channel's blocks differ from those that were seen before: compare checkpoints with other members",
-    "uncovered": "written by a transaction that no enclave signed: see `cloister ledger suspects`",
+    "uncovered": "written by a transaction that no enclave signed: see `cloister ledger suspects`, `cloister repair`",
     "integrity": "the peer served something that was never committed: ask another organisation",
     "definition": "another definition is committed: fetch the enclave's credentials anew",
     "creator": "the caller is not a writer of this channel, or its certificate was revoked",

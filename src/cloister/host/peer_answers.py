@@ -7,6 +7,7 @@ import asyncio
 from cloister.contract.iterators import KeyValue, Page
 from cloister.contract.ledger import VALIDATION_PARAMETER
 from cloister.contract.server import PeerStub
+from cloister.fabric.transaction import parameter_entry
 from cloister.wire.messages import (
     Answer,
     AskLedger,
@@ -43,7 +44,7 @@ async def write_result(stub: PeerStub, result: Result) -> None:
     await asyncio.gather(
         *(stub.put_state(key, value) for key, value in result.puts),
         *(stub.delete_state(key) for key in result.deletes),
-        *(stub.put_state_metadata(key, VALIDATION_PARAMETER, value) for key, value in result.parameters),
+        *(stub.put_state_metadata(key, parameter_entry(value), value) for key, value in result.parameters),
     )
     await stub.finish_write_batch()
     if result.event_name:

@@ -48,6 +48,7 @@ from cloister.trusted.protocol.reads import (
     PointRead,
     RangeRead,
     ReadList,
+    RestoredRead,
     Write,
     event_hash,
     metadata_digest,
@@ -253,7 +254,7 @@ class KeyHolder:
             creator_hash=hashlib.sha256(creator).digest(),
             request_hash=hashlib.sha256(REQUEST).digest(),
             reveal=REVEAL_AT_ENDORSEMENT,
-            reads_digest=reads_digest(effects.points, effects.ranges),
+            reads_digest=reads_digest((*effects.points, *effects.restored), effects.ranges),
             read_list_hash=hashlib.sha256(effects.reads().encode()).digest(),
             writes_digest=writes_digest(Write(key, value) for key, value in effects.writes),
             metadata_digest=metadata_digest(MetadataWrite(key, value or b"") for key, value in effects.parameters),
@@ -273,6 +274,7 @@ class Effects:
     writes: Sequence[tuple[str, bytes | None]] = ()
     parameters: Sequence[tuple[str, bytes | None]] = ()
     points: Sequence[PointRead] = ()
+    restored: Sequence[RestoredRead] = ()
     ranges: Sequence[RangeRead] = ()
     event: tuple[str, bytes] | None = None
     bend: Callable[[ResultStatement], ResultStatement] = field(default=_same)
@@ -285,6 +287,8 @@ class Effects:
             tuple(item.key for item in self.points if not item.metadata),
             tuple(item.key for item in self.points if item.metadata),
             tuple((item.start, item.end) for item in self.ranges),
+            tuple(item.key for item in self.restored if not item.metadata),
+            tuple(item.key for item in self.restored if item.metadata),
         )
 
 

@@ -17,6 +17,7 @@ from fabric_protos.orderer import ab_pb2
 from fabric_protos.peer import chaincode_pb2, proposal_pb2, proposal_response_pb2, transaction_pb2
 
 from cloister.fabric.proposal import build_proposal
+from cloister.fabric.transaction import parameter_entry
 from cloister.network import Network
 
 from .signers import Signer
@@ -142,7 +143,10 @@ def rwset(
     metadata: Sequence[tuple[str, bytes | None]] = (),
     ranges: Sequence[Any] = (),
 ) -> Any:
-    """A KVRWSet: reads with versions, writes (None deletes), endorsement parameters (None removes), ranges."""
+    """A KVRWSet: reads with versions, writes (None deletes), endorsement parameters, ranges.
+
+    A parameter of None removes all metadata; an empty one is written as enclaves take one away.
+    """
     found = kv_rwset_pb2.KVRWSet(range_queries_info=list(ranges))
     for key, version in reads:
         set_version(found.reads.add(key=key), version)
@@ -151,7 +155,7 @@ def rwset(
     for key, value in metadata:
         write = found.metadata_writes.add(key=key)
         if value is not None:
-            write.entries.add(name=VALIDATION_PARAMETER, value=value)
+            write.entries.add(name=parameter_entry(value), value=value)
     return found
 
 

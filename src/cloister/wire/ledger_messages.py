@@ -161,7 +161,10 @@ class TransactionFound:
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """One line of JSON for each mark: chaincode, key (text), parameter (true or false), block, transaction_id."""
+    """One line of JSON for each mark: chaincode, key (text), parameter (true or false), block, transaction_id.
+
+    And covered (hash of what was last covered in hex, "" if it was absent), covered_block (up to where to look for it).
+    """
 
     lines: tuple[str, ...]
 

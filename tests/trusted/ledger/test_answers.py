@@ -243,7 +243,8 @@ class Model:
             self.mark((key, False), covered)
             if value is None:
                 self.values.pop(key, None)
-                self.mark((key, True), covered)
+                if covered or key in self.parameters:  # else there was none to take along
+                    self.mark((key, True), covered)
                 self.parameters.discard(key)
             else:
                 self.values[key] = value

@@ -10,11 +10,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fabric_protos.peer import chaincode_event_pb2, proposal_pb2
 
+from cloister.fabric.transaction import VALIDATION_PARAMETER
 from cloister.lifecycle.policy_dsl import parse_policy_expression
 from cloister.testing.channel import (
     CHAINCODE,
     CHANNEL,
     MAKER,
+    MEASUREMENT,
     NEXT_MEASUREMENT,
     PARAMETER,
     REGISTRY,
@@ -36,7 +38,8 @@ from cloister.trusted.ledger.history import Fact
 from cloister.trusted.ledger.statements import Position
 from cloister.trusted.protocol.key_set import sign_descriptor
 from cloister.trusted.protocol.outcome import SealedOutcome, decode_sealed_outcome
-from cloister.trusted.protocol.reads import PointRead, RangeRead, ReadList, rows_digest
+from cloister.trusted.protocol.questions import AskKey, AskMarks, MarksAnswer, SegmentsAnswer
+from cloister.trusted.protocol.reads import PointRead, RangeRead, ReadList, RestoredRead, rows_digest
 from cloister.trusted.protocol.statement import NO_CHECKPOINT, ResultStatement
 
 OLD, NEW = b"old ciphertext", b"new ciphertext"
@@ -712,3 +715,160 @@ def test_a_write_that_fabric_drops_is_noted_with_its_height(channel: Channel, ke
     follow(answers, channel.add(keys.draft(Effects(parameters=[("never", PARAMETER)]))))
     assert answers.coverage.mark(fact) is None
     assert [change.previous for change in answers.coverage.history.changes(fact)] == [b"", b"!"]
+
+
+# --- repair: what was last covered is put back, and nothing else ----------------------------------------------------
+
+
+def restore(keys: KeyHolder, covered: bytes | None, **more: Any) -> Draft:
+    """What an enclave signs for a repair of the value of "k", whatever stands there now."""
+    content = b"resealed" if covered is not None else None
+    return keys.draft(Effects(writes=[("k", content)], restored=[RestoredRead("k", hashed(covered))], **more))
+
+
+def covered_of(answers: Answers, key: str, *, metadata: bool = False) -> bytes | None:
+    mark = answers.coverage.mark(Fact(CHAINCODE, key.encode(), metadata))
+    return mark.covered if mark is not None else None
+
+
+def newest(answers: Answers, key: str) -> bytes:
+    answer = answers.answer(CHAINCODE, AskKey(key))
+    assert isinstance(answer, SegmentsAnswer)
+    return answer.segments[0][1]
+
+
+def test_a_repair_restores_the_last_covered_value_after_any_number_of_rogue_writes(
+    channel: Channel, keys: KeyHolder
+) -> None:
+    channel.add(keys.draft(Effects(writes=[("k", OLD)])))
+    channel.add(keys.draft(Effects(writes=[("k", NEW)])), channel.put(("k", OLD)))  # in one block
+    last = channel.put(("k", b"rogue"))
+    channel.add(channel.put(("k", None)), last)
+    answers = judged(channel)
+    assert marked(answers) == {"k": transaction_id(last)}
+    assert covered_of(answers, "k") == hashed(NEW)
+    repair = restore(keys, NEW)
+    channel.add(repair)
+    answers = judged(channel)
+    assert is_covered(answers, repair)
+    assert not list(answers.coverage.suspects())
+    assert newest(answers, "k") == hashed(b"resealed")
+
+
+@pytest.mark.parametrize("covered", [OLD, b"rogue", None], ids=["older", "the rogue's own", "absent"])
+def test_a7_a_repair_with_anything_else_than_the_last_covered_value_covers_nothing(
+    channel: Channel, keys: KeyHolder, covered: bytes | None
+) -> None:
+    """No enclave signs this; should one ever, its word does not count."""
+    channel.add(keys.draft(Effects(writes=[("k", OLD)])))
+    channel.add(keys.draft(Effects(writes=[("k", NEW)])))
+    channel.add(channel.put(("k", b"rogue")))
+    repair = restore(keys, covered)
+    channel.add(repair)
+    answers = judged(channel)
+    assert not is_covered(answers, repair)
+    assert marked(answers) == {"k": transaction_id(repair)}
+    assert covered_of(answers, "k") == hashed(NEW)
+
+
+def test_a_key_that_was_rogue_from_the_first_on_is_repaired_by_deleting_it(channel: Channel, keys: KeyHolder) -> None:
+    channel.add(channel.put(("k", b"rogue")))
+    assert covered_of(judged(channel), "k") == b""
+    repair = restore(keys, None)
+    channel.add(repair)
+    answers = judged(channel)
+    assert is_covered(answers, repair)
+    assert not list(answers.coverage.suspects())
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one block", "one after the other"])
+def test_p1_a_repair_does_not_undo_what_was_written_since(channel: Channel, keys: KeyHolder, *, together: bool) -> None:
+    """Signed, held back, its reads stripped, and committed once the contract has gone on: a rollback, if it counted."""
+    channel.add(keys.draft(Effects(writes=[("k", OLD)])))
+    channel.add(channel.put(("k", b"rogue")))
+    held_back = restore(keys, OLD)
+    honest = keys.draft(Effects(writes=[("k", NEW)]))
+    if together:
+        channel.add(honest, held_back)
+    else:
+        channel.add(honest)
+        channel.add(held_back)
+    answers = judged(channel)
+    assert not is_covered(answers, held_back)
+    assert covered_of(answers, "k") == hashed(NEW)
+    again = restore(keys, OLD)
+    channel.add(channel.put(("k", b"rogue again")), again)
+    answers = judged(channel)
+    assert not is_covered(answers, again)
+    assert covered_of(answers, "k") == hashed(NEW)
+
+
+def test_a_repair_that_a_rogue_write_overtakes_still_restores_the_same(channel: Channel, keys: KeyHolder) -> None:
+    """With its reads stripped; else it would not be valid. A rogue write that comes after it marks the key again."""
+    channel.add(keys.draft(Effects(writes=[("k", OLD)])))
+    channel.add(channel.put(("k", b"rogue")))
+    repair, later = restore(keys, OLD), channel.put(("k", b"later still"))
+    channel.add(channel.put(("k", b"rogue again")), repair)
+    assert not list(judged(channel).coverage.suspects())
+    channel.add(later)
+    answers = judged(channel)
+    assert marked(answers) == {"k": transaction_id(later)}
+    assert covered_of(answers, "k") == hashed(b"resealed")
+
+
+def test_a_repair_of_what_is_not_marked_covers_nothing(channel: Channel, keys: KeyHolder) -> None:
+    channel.add(keys.draft(Effects(writes=[("k", OLD)])))
+    repair = restore(keys, OLD)
+    channel.add(repair)
+    assert not is_covered(judged(channel), repair)
+
+
+def test_parameters_are_repaired_apart_from_values(channel: Channel, keys: KeyHolder) -> None:
+    other = parse_policy_expression("OR('Org1MSP.peer')")
+    channel.add(keys.draft(Effects(writes=[("k", OLD)], parameters=[("k", PARAMETER)])))
+    channel.add(keys.draft(Effects(writes=[("k", NEW)])))
+    channel.add(channel.draft((CHAINCODE, rwset(metadata=[("k", other)]))))
+    answers = judged(channel)
+    assert (covered_of(answers, "k"), covered_of(answers, "k", metadata=True)) == (None, hashed(PARAMETER))
+    channel.add(channel.put(("k", None), endorsers=channel.peers[:1]))
+    answers = judged(channel)
+    assert (covered_of(answers, "k"), covered_of(answers, "k", metadata=True)) == (hashed(NEW), hashed(PARAMETER))
+    marks = answers.answer(CHAINCODE, AskMarks("k"))
+    assert isinstance(marks, MarksAnswer)
+    assert (marks.value_marked, marks.value) == (1, hashed(NEW))
+    assert (marks.parameter_marked, marks.parameter) == (1, hashed(PARAMETER))
+    parts = [RestoredRead("k", hashed(NEW)), RestoredRead("k", hashed(PARAMETER), metadata=True)]
+    effects = Effects(writes=[("k", b"resealed")], parameters=[("k", PARAMETER)], restored=parts)
+    channel.add(keys.draft(effects))
+    assert not list(judged(channel).coverage.suspects())
+
+
+def test_a_rogue_parameter_is_taken_away_where_there_was_none(channel: Channel, keys: KeyHolder) -> None:
+    channel.add(keys.draft(Effects(writes=[("k", OLD)])))
+    channel.add(channel.draft((CHAINCODE, rwset(metadata=[("k", PARAMETER)]))))
+    restored = [RestoredRead("k", None, metadata=True)]
+    channel.add(keys.draft(Effects(parameters=[("k", b"")], restored=restored)))
+    answers = judged(channel)
+    assert not list(answers.coverage.suspects())
+    assert answers.judge.state.metadata((CHAINCODE, ""), b"k", VALIDATION_PARAMETER) == b""
+    empty = keys.draft(Effects(parameters=[("k", b"")]))
+    bent = rwset(metadata=[("k", b"x")])
+    bent.metadata_writes[0].entries[0].value = b""  # what the Gateway takes for a policy that nobody satisfies
+    channel.add(empty.but(namespaces=[(CHAINCODE, bent)], nonce=empty.nonce))
+    assert marked_parameters(judged(channel)) == {"k"}
+
+
+def test_a_delete_takes_no_parameter_where_there_was_none(channel: Channel, keys: KeyHolder) -> None:
+    channel.add(keys.draft(Effects(writes=[("k", OLD)])))
+    channel.add(channel.put(("k", None)))
+    assert not marked_parameters(judged(channel))
+
+
+def test_what_was_there_before_the_namespace_was_confidential_was_never_covered(channel: Channel) -> None:
+    """Nor is it when a rogue transaction writes it in the very block of the first definition."""
+    channel.add(channel.define(1, "1.0", "vote"))
+    channel.add(channel.put(("k", OLD), chaincode="vote"))
+    channel.add(channel.define(2, MEASUREMENT, "vote"), channel.put(("k", NEW), chaincode="vote"))
+    mark = judged(channel).coverage.mark(Fact("vote", b"k", metadata=False))
+    assert mark is not None
+    assert mark.covered == b""

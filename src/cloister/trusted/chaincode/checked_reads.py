@@ -17,16 +17,18 @@ from cloister.trusted.protocol.questions import (
     UNCOVERED,
     AskBlock,
     AskKey,
+    AskMarks,
     AskParameter,
     AskRange,
     AskTransaction,
     BlockAnswer,
     Head,
+    MarksAnswer,
     Question,
     SegmentsAnswer,
     TransactionAnswer,
 )
-from cloister.trusted.protocol.reads import PointRead, RangeRead, ReadList, rows_digest, value_hash
+from cloister.trusted.protocol.reads import PointRead, RangeRead, ReadList, RestoredRead, rows_digest, value_hash
 from cloister.trusted.protocol.sealing import read_header
 from cloister.trusted.protocol.statement import Checkpoint
 from cloister.wire.messages import GetParameter, GetRange, GetState, RowsAnswer, ValueAnswer
@@ -62,6 +64,14 @@ class Reads(Protocol):
         """The rows of [start, end): all (limit 0), or a page."""
         ...
 
+    async def marks(self, key: str) -> MarksAnswer:
+        """What is marked of one stored key, and what was last covered of it."""
+        ...
+
+    def restored(self, read: RestoredRead) -> None:
+        """This is put back: the transaction counts only where it is still marked, and this was last covered."""
+        ...
+
     async def settle(self) -> None:
         """The last question before anything is released."""
         ...
@@ -74,7 +84,7 @@ class Reads(Protocol):
         """What was read, without pages."""
         ...
 
-    def digest_parts(self) -> tuple[list[PointRead], list[RangeRead]]:
+    def digest_parts(self) -> tuple[list[PointRead | RestoredRead], list[RangeRead]]:
         """What was read, for the reads digest."""
         ...
 
@@ -106,6 +116,7 @@ class CheckedReads:
         self._noted: list[_Noted] = []
         self._points: dict[tuple[str, bool], tuple[PointRead, bytes | None]] = {}
         self._ranges: list[RangeRead] = []
+        self._restored: list[RestoredRead] = []
 
     async def admit(self) -> None:
         head = await self._session.admit(self._creator, self._minimum)
@@ -136,6 +147,18 @@ class CheckedReads:
             self._ranges.append(read)
         return answer
 
+    async def marks(self, key: str) -> MarksAnswer:
+        """The peer reads the key too, and what it says is of no interest: its version enters the read set, so that an
+        honest write in between makes the repair invalid instead of being overwritten by it."""
+        number, sealed = self._session.seal(AskMarks(key))
+        answer = await ask(GetState(key, sealed), ValueAnswer)
+        head, found = self._session.open(number, answer.ledger, MarksAnswer)
+        self._note_head(head)
+        return found
+
+    def restored(self, read: RestoredRead) -> None:
+        self._restored.append(read)
+
     async def settle(self) -> None:
         """A caller admitted under an older configuration, or nothing asked at all: ask (again)."""
         if not self._heads or self._session.admitted_under(self._creator) != self._config_block:
@@ -154,10 +177,12 @@ class CheckedReads:
         keys = sorted(key for key, metadata in self._points if not metadata)
         parameters = sorted(key for key, metadata in self._points if metadata)
         ranges = tuple((read.start, read.end) for read in self._ranges if not read.limit)
-        return ReadList(tuple(keys), tuple(parameters), ranges)
+        restored = sorted(read.key for read in self._restored if not read.metadata)
+        restored_parameters = sorted(read.key for read in self._restored if read.metadata)
+        return ReadList(tuple(keys), tuple(parameters), ranges, tuple(restored), tuple(restored_parameters))
 
-    def digest_parts(self) -> tuple[list[PointRead], list[RangeRead]]:
-        return [read for read, _ in self._points.values()], self._ranges
+    def digest_parts(self) -> tuple[list[PointRead | RestoredRead], list[RangeRead]]:
+        return [*(read for read, _ in self._points.values()), *self._restored], self._ranges
 
     # --- within -----------------------------------------------------------------------------------------------------
 

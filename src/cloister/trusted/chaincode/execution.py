@@ -37,6 +37,7 @@ from .keys import KeyRing
 from .ledger_session import LedgerSession
 from .names import KeyNames
 from .randomness import Randomness
+from .repair import REPAIR, repair
 from .sealed_ledger import SealedLedger
 from .sealed_state import SealedState
 
@@ -80,7 +81,10 @@ async def execute(admitted: AdmittedProposal, enclosure: Enclosure) -> Result:
     state = SealedState(ring=enclosure.ring, place=enclosure.place, names=names, reads=reads)
     randomness = _randomness(admitted, enclosure) if mode.on_commit else None
     ledger = SealedLedger(state, chaincode=enclosure.place.chaincode, is_query=mode.is_query, randomness=randomness)
-    response = await _call_contract(admitted, request, ledger, enclosure)  # 3
+    if request.function == REPAIR:
+        response = await repair(request.arguments, reads, state)  # 3
+    else:
+        response = await _call_contract(admitted, request, ledger, enclosure)  # 3
     state.require_unbroken()
     response = _settle(response, state, ledger, mode)
     await reads.settle()  # 4
@@ -89,6 +93,8 @@ async def execute(admitted: AdmittedProposal, enclosure: Enclosure) -> Result:
 
 def _mode(function: str, image: ContractImage) -> _Mode:
     """On commit unless the author chose otherwise; that there is neither function nor hook for a name is no secret."""
+    if function == REPAIR:
+        return _Mode(is_query=False, reveal=REVEAL_AT_ENDORSEMENT)
     chaincode = image.chaincode
     if chaincode.is_evaluate(function):
         return _Mode(is_query=True, reveal=REVEAL_AT_ENDORSEMENT)

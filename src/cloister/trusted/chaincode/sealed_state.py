@@ -139,6 +139,21 @@ class SealedState:
             raise MalformedInput("endorsement parameter: too long", field="endorsement parameter")
         self._parameters[self._names.stored(key)] = parameter
 
+    # --- repair -----------------------------------------------------------------------------------------------------
+
+    def restore(self, stored: str, sealed: bytes) -> None:
+        """Write a sealed value of this stored key again, under its own plain name. Aborts if it does not open."""
+        opened = self._open(stored, sealed)
+        self._writes[stored] = (opened.key, opened.value)
+
+    def delete_stored(self, stored: str) -> None:
+        """Delete a key by its stored name."""
+        self._writes[stored] = ("", b"")
+
+    def put_stored_parameter(self, stored: str, parameter: bytes) -> None:
+        """Set the endorsement parameter of a key by its stored name; an empty one is none."""
+        self._parameters[stored] = parameter
+
     # --- end --------------------------------------------------------------------------------------------------------
 
     @property

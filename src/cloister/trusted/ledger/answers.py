@@ -24,6 +24,7 @@ from cloister.trusted.protocol.questions import (
     AskCaller,
     AskKey,
     AskKeySet,
+    AskMarks,
     AskParameter,
     AskRange,
     AskTransaction,
@@ -31,6 +32,7 @@ from cloister.trusted.protocol.questions import (
     CallerAnswer,
     Head,
     KeySetAnswer,
+    MarksAnswer,
     Question,
     SegmentsAnswer,
     TransactionAnswer,
@@ -113,10 +115,11 @@ class Answers:
         match question:
             case AskCaller():
                 return self._caller(head, question)
-            case AskKey():
-                return self._fact(head, Fact(chaincode, question.key.encode(), metadata=False))
-            case AskParameter():
-                return self._fact(head, Fact(chaincode, question.key.encode(), metadata=True))
+            case AskKey() | AskParameter():
+                metadata = isinstance(question, AskParameter)
+                return self._fact(head, Fact(chaincode, question.key.encode(), metadata))
+            case AskMarks():
+                return self._marks(head, chaincode, question.key.encode())
             case AskRange():
                 return self._range(head, chaincode, question)
             case AskTransaction():
@@ -166,6 +169,17 @@ class Answers:
         current = UNCOVERED if mark is not None else presence(entry, metadata=fact.metadata)
         segments = self.coverage.history.segments(fact, current)
         return SegmentsAnswer(head, self._cut(fact.namespace, segments), mark.transaction_id if mark else "")
+
+    def _marks(self, head: bytes, chaincode: str, key: bytes) -> MarksAnswer:
+        value = self.coverage.mark(Fact(chaincode, key, metadata=False))
+        parameter = self.coverage.mark(Fact(chaincode, key, metadata=True))
+        return MarksAnswer(
+            head,
+            int(value is not None),
+            value.covered if value is not None else b"",
+            int(parameter is not None),
+            parameter.covered if parameter is not None else b"",
+        )
 
     def _range(self, head: bytes, chaincode: str, question: AskRange) -> SegmentsAnswer:
         start, end = question.start.encode(), question.end.encode()

@@ -115,7 +115,8 @@ def _dump_coverage(coverage: Coverage) -> Iterator[bytes]:
         yield encode_frame(_CURRENT, (name.encode(), u64(definition.sequence), definition.version.encode()))
     for fact, mark in coverage.suspects():
         where = (fact.namespace.encode(), fact.key, u64(fact.metadata))
-        yield encode_frame(_MARK, (*where, u64(mark.block), mark.transaction_id.encode()))
+        what = (u64(mark.block), mark.transaction_id.encode(), mark.covered, u64(mark.covered_block))
+        yield encode_frame(_MARK, (*where, *what))
 
 
 def _load_head(record: bytes, scope: CheckpointScope) -> Answers:
@@ -180,9 +181,15 @@ def _load_coverage(coverage: Coverage, tag: bytes, record: bytes) -> None:
             coverage.watched.setdefault(chaincode, {})[definition.sequence] = definition
             coverage.watched_from[chaincode] = coverage.history.floor
     elif tag == _MARK:
-        namespace, key, metadata, block, transaction_id = decode_frame(tag, record, count=5)
+        namespace, key, metadata, block, transaction_id, covered, covered_block = decode_frame(tag, record, count=7)
         fact = Fact(decode_text(namespace, "namespace"), key, bool(decode_u64(metadata, "metadata")))
-        coverage.load_mark(fact, Mark(decode_u64(block, "block"), decode_text(transaction_id, "transaction id")))
+        mark = Mark(
+            decode_u64(block, "block"),
+            decode_text(transaction_id, "transaction id"),
+            require_length(covered, (0, 32), "covered"),
+            decode_u64(covered_block, "block"),
+        )
+        coverage.load_mark(fact, mark)
     else:
         raise MalformedInput("checkpoint: unknown record", field="checkpoint")
 

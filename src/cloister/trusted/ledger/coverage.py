@@ -5,7 +5,8 @@ goes when a covered transaction writes or deletes the key anew. Value and endors
 namespace held before its first confidential definition is marked too; once confidential, a namespace stays watched.
 Definitions only go forward: the lifecycle chaincode sees to that, but colluders can write its state without it, and a
 sequence that comes again, or with another version, would let an old measurement act again without the upgrade policy.
-Beside the marks the history of values is kept here, for both change with the same writes.
+A mark keeps what was last covered, however many uncovered writes follow: that, and never what they wrote, a repair may
+put back. Beside the marks the history of values is kept here, for both change with the same writes.
 """
 
 from __future__ import annotations
@@ -39,10 +40,16 @@ BEFORE = "before"
 
 
 class Mark(NamedTuple):
-    """Which transaction touched a fact uncovered, in which block."""
+    """Which transaction touched a fact uncovered, in which block; what of it was last covered, for repairs.
+
+    `covered`: hash (32 bytes) or ABSENT. `covered_block`: when the key was last written before, which may have been its
+    other half; 0 if it was absent.
+    """
 
     block: int
     transaction_id: str
+    covered: bytes = ABSENT
+    covered_block: int = 0
 
 
 @dataclass
@@ -100,11 +107,11 @@ class Coverage:
             elif part.namespace == self._registry:
                 self._note_key_sets(part)
             if part.namespace in self.watched or part.namespace in self._pending.definitions:
-                mark = None
-                if not covered or part.namespace != transaction.chaincode:
-                    mark = Mark(self._number, transaction.transaction_id)
-                for fact in written_facts(part):
-                    self._pending.mark(fact, mark)
+                if covered and part.namespace == transaction.chaincode:
+                    for fact in written_facts(part):
+                        self._pending.mark(fact, None)
+                else:
+                    self._mark_all(part, transaction.transaction_id, position)
         return covered
 
     def commit(self, number: int, state: State, updates: BlockUpdates) -> None:
@@ -155,7 +162,12 @@ class Coverage:
 
     def is_marked(self, fact: Fact) -> bool:
         """Whether a fact is marked just before the position of the transaction that is being judged."""
-        return fact in self._pending.marked or (fact not in self._pending.marks and self.mark(fact) is not None)
+        return self._mark_before(fact) is not None
+
+    def last_covered(self, fact: Fact) -> bytes | None:
+        """What was last covered of a fact that is marked there: its hash or ABSENT. None if it is not marked."""
+        mark = self._mark_before(fact)
+        return mark.covered if mark is not None else None
 
     def any_marked(self, namespace: str, start: bytes, end: bytes) -> bool:
         """The same for the value of some key in [start, end); an empty end: all from `start` on."""
@@ -168,6 +180,28 @@ class Coverage:
         )
 
     # --- within -----------------------------------------------------------------------------------------------------
+
+    def _mark_before(self, fact: Fact) -> Mark | None:
+        return self._pending.marks[fact] if fact in self._pending.marks else self.mark(fact)
+
+    def _mark_all(self, part: NamespaceSet, transaction_id: str, position: Position) -> None:
+        """Mark what an uncovered transaction writes; what was last covered stays what it was."""
+        explicit = {write.key.encode() for write in part.public.metadata_writes}
+        for fact in written_facts(part):
+            earlier = self._mark_before(fact)
+            if earlier is not None:
+                mark = earlier._replace(block=self._number, transaction_id=transaction_id)
+            else:
+                mark = self._first_mark(fact, transaction_id, position)
+                if fact.metadata and mark.covered == ABSENT and fact.key not in explicit:
+                    continue  # a delete takes no parameter with it where there was none
+            self._pending.mark(fact, mark)
+
+    def _first_mark(self, fact: Fact, transaction_id: str, position: Position) -> Mark:
+        entry = position.updates.current((fact.namespace, ""), fact.key, position.state)
+        if entry is None or fact.namespace not in self.watched:  # nothing of it was ever covered
+            return Mark(self._number, transaction_id)
+        return Mark(self._number, transaction_id, presence(entry, metadata=fact.metadata), entry.version.block)
 
     def _covers(self, transaction: Transaction, position: Position) -> bool:
         """By the key set of the definition that is committed just before the transaction's position."""

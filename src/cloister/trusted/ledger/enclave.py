@@ -330,6 +330,8 @@ class LedgerEnclave:
                         "parameter": fact.metadata,
                         "block": mark.block,
                         "transaction_id": mark.transaction_id,
+                        "covered": mark.covered.hex(),
+                        "covered_block": mark.covered_block,
                     },
                     sort_keys=True,
                 )

@@ -20,8 +20,8 @@ from cloister.wire.stream import FrameBuffer, wrap_frame
 
 PART_BYTES = 1 << 20
 FILE_ID_BYTES = 16
-_TAG_KEY = b"cloister/ledger-checkpoint/key/1"
-_TAG_PART = b"cloister/ledger-checkpoint/part/1"
+_TAG_KEY = b"cloister/ledger-checkpoint/key/2"
+_TAG_PART = b"cloister/ledger-checkpoint/part/2"
 _LAST, _MORE = b"\1", b"\0"
 
 

@@ -4,8 +4,9 @@ A valid transaction of confidential chaincode P is covered iff, in this order: 1
 P's · 2 the payload carries a statement that the first key set of the definition current at its position signed · 3 for
 exactly this channel, definition, transaction, proposal, creator and request · 4 its writes, endorsement parameters,
 event, response and list of reads are the signed ones · 5 these reads hold on the ledger enclave's own state just before
-its position, and nothing of it is marked. Without 5 colluders could strip or refresh the reads whose versions are
-checked, or put back what had been read, and commit a stale, signed double spend.
+its position, and nothing of it is marked; what a repair restores must be marked, and was last covered as signed.
+Without 5 colluders could strip or refresh the reads whose versions are checked, or put back what had been read, and
+commit a stale, signed double spend.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fabric_protos.peer import chaincode_event_pb2, chaincode_pb2, proposal_pb2
 
 from cloister.errors import MalformedInput, Refused
 from cloister.fabric.decoding import decode_message
+from cloister.fabric.transaction import VALIDATION_PARAMETER, parameter_entry
 from cloister.trusted.protocol.key_set import KeySetDescriptor
 from cloister.trusted.protocol.outcome import SealedOutcome, decode_sealed_outcome
 from cloister.trusted.protocol.reads import (
@@ -27,6 +29,7 @@ from cloister.trusted.protocol.reads import (
     PointRead,
     RangeRead,
     ReadList,
+    RestoredRead,
     Write,
     decode_read_list,
     event_hash,
@@ -42,8 +45,6 @@ from .mvcc import merged_range
 from .state import Entry, State
 from .transaction import NamespaceSet, Transaction
 from .updates import BlockUpdates
-
-VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class Marks(Protocol):
 
     def is_marked(self, fact: Fact) -> bool:
         """One value, or endorsement parameter, existing or deleted."""
+        ...
+
+    def last_covered(self, fact: Fact) -> bytes | None:
+        """Of a marked fact: hash of what was last covered, or ABSENT; None if it is not marked."""
         ...
 
     def any_marked(self, namespace: str, start: bytes, end: bytes) -> bool:
@@ -99,7 +104,7 @@ def _is_covered(transaction: Transaction, descriptor: KeySetDescriptor, position
         return False
     reads = decode_read_list(sealed.reads)  # 5
     return not _reads_marked(reads, chaincode, marks) and (
-        _reads_digest(reads, chaincode, position) == statement.reads_digest
+        _reads_digest(reads, chaincode, position, marks) == statement.reads_digest
     )
 
 
@@ -170,9 +175,10 @@ def _writes(writes: Sequence[Any]) -> list[Write]:
 def _parameters(writes: Sequence[Any]) -> list[MetadataWrite]:
     found = []
     for item in writes:
-        if len(item.entries) != 1 or item.entries[0].name != VALIDATION_PARAMETER:
+        entry = item.entries[0] if len(item.entries) == 1 else None
+        if entry is None or entry.name != parameter_entry(entry.value):
             raise MalformedInput("metadata: not of one endorsement parameter", field="metadata")
-        found.append(MetadataWrite(item.key, item.entries[0].value))
+        found.append(MetadataWrite(item.key, entry.value))
     if len({item.key for item in found}) != len(found):
         raise MalformedInput("metadata: a key stands there twice", field="metadata")
     return found
@@ -187,17 +193,26 @@ def _reads_marked(reads: ReadList, chaincode: str, marks: Marks) -> bool:
     )
 
 
-def _reads_digest(reads: ReadList, chaincode: str, position: Position) -> bytes:
-    """The digest of these reads on our own state."""
-    points = []
+def _reads_digest(reads: ReadList, chaincode: str, position: Position, marks: Marks) -> bytes:
+    """The digest of these reads on our own state. Raises: MalformedInput if what is restored is not marked."""
+    points: list[PointRead | RestoredRead] = []
     for key in reads.keys:
         entry = position.entry(chaincode, key)
         points.append(PointRead(key, entry.value_hash if entry is not None else None))
     for key in reads.parameters:
         entry = position.entry(chaincode, key)
         points.append(PointRead(key, parameter_hash(entry), metadata=True))
+    for keys, metadata in ((reads.restored, False), (reads.restored_parameters, True)):
+        points.extend(_restored(key, chaincode, marks, metadata=metadata) for key in keys)
     ranges = [RangeRead(start, end, position.rows(chaincode, start, end)) for start, end in reads.ranges]
     return reads_digest(points, ranges)
+
+
+def _restored(key: str, chaincode: str, marks: Marks, *, metadata: bool) -> RestoredRead:
+    covered = marks.last_covered(Fact(chaincode, key.encode(), metadata))
+    if covered is None:
+        raise MalformedInput("reads: restored, and not marked", field="reads")
+    return RestoredRead(key, covered or None, metadata)
 
 
 def parameter_hash(entry: Entry | None) -> bytes | None:

@@ -51,6 +51,13 @@ class AskParameter:
 
 
 @dataclass(frozen=True, slots=True)
+class AskMarks:
+    """Whether one stored key is marked, and what was last covered of it: for a repair."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class AskRange:
     """The rows of [start, end). `past`: also what they were before; else the current ones alone."""
 
@@ -129,6 +136,20 @@ class SegmentsAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class MarksAnswer:
+    """`…_marked` 0 or 1: whether the key's value, its endorsement parameter was last written uncovered.
+
+    Of what is marked `value` and `parameter` are the last covered one's hash (32 bytes) or ABSENT; else empty.
+    """
+
+    head: bytes
+    value_marked: int
+    value: bytes
+    parameter_marked: int
+    parameter: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionAnswer:
     """`known` 0 or 1. `code`: the verdict's number; `covered` 0 or 1; `block_hash`: 32 bytes, of its block's header.
 
@@ -174,13 +195,17 @@ class AdministratorsAnswer:
     all: tuple[str, ...]
 
 
-Question = AskCaller | AskKey | AskParameter | AskRange | AskTransaction | AskBlock | AskKeySet | AskAdministrators
-Answer = CallerAnswer | SegmentsAnswer | TransactionAnswer | BlockAnswer | KeySetAnswer | AdministratorsAnswer
+Question = (
+    AskCaller | AskKey | AskParameter | AskMarks | AskRange | AskTransaction | AskBlock | AskKeySet | AskAdministrators
+)
+Answer = (
+    CallerAnswer | SegmentsAnswer | MarksAnswer | TransactionAnswer | BlockAnswer | KeySetAnswer | AdministratorsAnswer
+)
 
 HEADS: Codec[Head] = Codec((Head,))
 QUESTIONS: Codec[Question] = Codec(
-    (AskCaller, AskKey, AskParameter, AskRange, AskTransaction, AskBlock, AskKeySet, AskAdministrators)
+    (AskCaller, AskKey, AskParameter, AskMarks, AskRange, AskTransaction, AskBlock, AskKeySet, AskAdministrators)
 )
 ANSWERS: Codec[Answer] = Codec(
-    (CallerAnswer, SegmentsAnswer, TransactionAnswer, BlockAnswer, KeySetAnswer, AdministratorsAnswer)
+    (CallerAnswer, SegmentsAnswer, MarksAnswer, TransactionAnswer, BlockAnswer, KeySetAnswer, AdministratorsAnswer)
 )

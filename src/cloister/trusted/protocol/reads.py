@@ -19,9 +19,11 @@ from cloister.wire.framing import decode_frame, decode_text, encode_frame, u32
 _TAG_READS = b"cloister/reads/1"
 _TAG_POINT = b"cloister/reads/point/1"
 _TAG_METADATA_READ = b"cloister/reads/metadata/1"
+_TAG_RESTORED = b"cloister/reads/restored/1"
+_TAG_METADATA_RESTORED = b"cloister/reads/restored-metadata/1"
 _TAG_RANGE = b"cloister/reads/range/1"
 _TAG_ROWS = b"cloister/reads/rows/1"
-_TAG_LIST = b"cloister/reads/list/1"
+_TAG_LIST = b"cloister/reads/list/2"
 _TAG_WRITES = b"cloister/writes/1"
 _TAG_WRITE = b"cloister/writes/write/1"
 _TAG_METADATA = b"cloister/metadata/1"
@@ -50,6 +52,23 @@ class PointRead:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoredRead:
+    """What a repair puts back: hash of what was last covered of a *marked* fact (32 bytes), None if it was absent.
+
+    Not what is there now: that is never believed.
+    """
+
+    key: str
+    value_hash: bytes | None
+    metadata: bool = False
+
+    def encode(self) -> bytes:
+        """Canonical bytes."""
+        presence = (_ABSENT,) if self.value_hash is None else (_PRESENT, self.value_hash)
+        return encode_frame(_TAG_METADATA_RESTORED if self.metadata else _TAG_RESTORED, (self.key.encode(), *presence))
+
+
+@dataclass(frozen=True, slots=True)
 class RangeRead:
     """All rows of [start, end) in stored-key order, as `rows_digest`. `limit` 0: complete; else a page."""
 
@@ -65,29 +84,35 @@ class RangeRead:
 
 @dataclass(frozen=True, slots=True)
 class ReadList:
-    """Which keys, endorsement parameters and ranges (start, end) a transaction read. Pages are for queries only."""
+    """Which keys, endorsement parameters and ranges (start, end) a transaction read. Pages are for queries only.
+
+    `restored`, `restored_parameters`: marked ones that a repair puts back.
+    """
 
     keys: tuple[str, ...]
     parameters: tuple[str, ...]
     ranges: tuple[tuple[str, str], ...]
+    restored: tuple[str, ...] = ()
+    restored_parameters: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """Canonical bytes."""
         flat = [bound for pair in self.ranges for bound in pair]
-        parts = (encode_frame(b"", [key.encode() for key in part]) for part in (self.keys, self.parameters, flat))
-        return encode_frame(_TAG_LIST, tuple(parts))
+        lists = (self.keys, self.parameters, flat, self.restored, self.restored_parameters)
+        return encode_frame(_TAG_LIST, tuple(encode_frame(b"", [key.encode() for key in part]) for part in lists))
 
 
 def decode_read_list(encoded: bytes) -> ReadList:
     """Inverse of `ReadList.encode`. Raises: MalformedInput."""
     parts = [
         tuple(decode_text(item, "read") for item in decode_frame(b"", part, maximum=MAX_READS))
-        for part in decode_frame(_TAG_LIST, encoded, count=3)
+        for part in decode_frame(_TAG_LIST, encoded, count=5)
     ]
-    keys, parameters, flat = parts
+    keys, parameters, flat, restored, restored_parameters = parts
     if len(flat) % 2:
         raise MalformedInput("read list: pairs expected", field="reads")
-    return ReadList(keys, parameters, tuple(zip(flat[::2], flat[1::2], strict=True)))
+    ranges = tuple(zip(flat[::2], flat[1::2], strict=True))
+    return ReadList(keys, parameters, ranges, restored, restored_parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +144,7 @@ def rows_digest(rows: Iterable[tuple[bytes, bytes]]) -> bytes:
     return digest.digest()
 
 
-def reads_digest(points: Iterable[PointRead], ranges: Sequence[RangeRead]) -> bytes:
+def reads_digest(points: Iterable[PointRead | RestoredRead], ranges: Sequence[RangeRead]) -> bytes:
     """32 bytes over all reads: points sorted by their encoding, ranges in the order they were made."""
     encoded = sorted(point.encode() for point in points)
     encoded.extend(item.encode() for item in ranges)
