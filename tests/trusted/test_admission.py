@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloister.errors import MalformedInput, Refused
-from cloister.fabric.identity import SerializedIdentity
+from cloister.fabric.identity import SerializedIdentity, decode_serialized_identity
 from cloister.fabric.proposal import NONCE_BYTES, build_proposal, encode_signed_proposal, parse_signed_proposal
 from cloister.trusted.chaincode import admission
 from cloister.trusted.chaincode.admission import Creators, admit
@@ -156,6 +156,20 @@ def test_anything_beside_one_sealed_argument_is_refused(caller: Caller, broken: 
     assert refused(encode_signed_proposal(proposal.encoded, caller.sign(proposal.encoded))) == "proposal"
 
 
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_b2_a_creator_of_two_certificates_is_refused(caller: Caller, place: str) -> None:
+    """Peers take the first block, of whatever type; others the first that calls itself a certificate."""
+    member = Caller(name="Member")
+    own, other = (decode_serialized_identity(item.creator).id_bytes for item in (caller, member))
+    odd = other.replace(b"CERTIFICATE", b"ANYTHING")
+    forged = Caller(name="Mallory")
+    forged.key, forged.creator = (
+        caller.key,
+        SerializedIdentity("Org1MSP", odd + own if place == "before" else own + odd).encode(),
+    )
+    assert refused(honest(forged)) == "proposal"
+
+
 def test_an_identity_without_certificate_is_refused() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     creator = SerializedIdentity("Org1MSP", b"no certificate").encode()
@@ -163,7 +177,7 @@ def test_an_identity_without_certificate_is_refused() -> None:
         channel=CHANNEL, chaincode=CHAINCODE, arguments=[b"a"], creator=creator, nonce=bytes(24), timestamp_ns=0
     )
     signature = key.sign(proposal.encoded, ec.ECDSA(hashes.SHA256()))
-    with pytest.raises(MalformedInput):
+    with pytest.raises(Refused):
         admit(encode_signed_proposal(proposal.encoded, signature), channel=CHANNEL, chaincode=CHAINCODE)
 
 

@@ -18,6 +18,7 @@ from fabric_protos.msp import identities_pb2
 from cloister.errors import MalformedInput, Refused
 
 from .decoding import decode_message
+from .pem import first_pem_block
 
 # Group orders, SEC 2 v2 sections 2.4.2, 2.5.1, 2.6.1. Fabric accepts s <= n/2 only.
 _ORDER = {
@@ -43,12 +44,12 @@ class SerializedIdentity:
         return encoded
 
     def certificate(self) -> x509.Certificate:
-        """The certificate in `id_bytes`.
+        """The certificate in the first PEM block of `id_bytes`, as Fabric's MSPs take it.
 
         Raises: MalformedInput if the bytes hold no X.509 certificate in PEM.
         """
         try:
-            return x509.load_pem_x509_certificate(self.id_bytes)
+            return x509.load_der_x509_certificate(first_pem_block(self.id_bytes) or b"")
         except (ValueError, x509.InvalidVersion) as error:
             raise MalformedInput("identity holds no X.509 certificate in PEM", field="id_bytes") from error
 

@@ -175,6 +175,16 @@ def creator_cases(cast: Cast) -> Iterator[Case]:
     yield _case("text before the certificate",
                 [put.but(client=cast.client.with_certificate(b"hello\n" + cast.client.certificate_pem))],
                 Code.VALID)  # fmt: skip
+    own, other = cast.client.certificate_pem, cast.peers[0].certificate_pem
+    for name, pem, verdict in (
+        ("of another type", own.replace(b"CERTIFICATE", b"ANYTHING"), Code.VALID),
+        ("behind one of another type", other.replace(b"CERTIFICATE", b"ANYTHING") + own, code),
+        ("of another type before one", own.replace(b"CERTIFICATE", b"ANYTHING") + other, Code.VALID),
+        ("behind one that is none", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n" + own, Code.VALID),
+        ("before another one", own + other, Code.VALID),
+        ("behind another one", other + own, code),
+    ):
+        yield _case(f"a certificate {name}", [put.but(client=cast.client.with_certificate(pem))], verdict)
     for name, wanted, verdict in (
         ("sound", Wanted("n", ("client",)), Code.VALID),
         ("expired", Wanted("e", ("client",), EXPIRED), Code.VALID),

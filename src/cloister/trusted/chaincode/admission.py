@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloister.errors import Refused
 from cloister.fabric.identity import decode_serialized_identity, signing_key, verify_under
+from cloister.fabric.pem import is_plain_certificate
 from cloister.fabric.proposal import NONCE_BYTES, ParsedProposal, compute_transaction_id, parse_signed_proposal
 
 _ENDORSER_TRANSACTION = 3
@@ -52,6 +53,8 @@ class Creators:
             identity = decode_serialized_identity(creator)
             if identity.encode() != creator:
                 raise Refused("proposal refused: creator not in canonical encoding", reason="proposal")
+            if not is_plain_certificate(identity.id_bytes):  # else others may read another certificate in it
+                raise Refused("proposal refused: creator is not one certificate in PEM", reason="proposal")
             known = self._keys[creator] = signing_key(identity.certificate())
             if len(self._keys) > MAX_CREATORS:
                 self._keys.popitem(last=False)

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from cloister.fabric.der import BIT_STRING, SEQUENCE, encode_element, read_element
+from cloister.fabric.pem import first_pem_block
 
 from .errors import IdentityInvalid
 from .signatures import to_low_s
@@ -150,9 +151,12 @@ class Certificate:
 
 
 def load_pem_certificate(pem: bytes) -> Certificate:
-    """The first certificate in PEM bytes. Raises: IdentityInvalid, now and not when a part of it is looked at later."""
+    """The certificate in the first PEM block, as Go finds that, whatever its type says.
+
+    Raises: IdentityInvalid, now and not when a part of it is looked at later.
+    """
     try:
-        loaded = x509.load_pem_x509_certificate(pem)
+        loaded = x509.load_der_x509_certificate(first_pem_block(pem) or b"")
         certificate = Certificate(loaded.public_bytes(Encoding.DER))
         _ = certificate.parsed.extensions, certificate.subject, certificate.issuer, certificate.public_key
     except _UNREADABLE as error:
