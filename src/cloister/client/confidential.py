@@ -18,11 +18,12 @@ from cloister.errors import CommitRefused, Refused
 from cloister.fabric.proposal import compute_transaction_id, encode_signed_proposal, parse_signed_proposal
 from cloister.fabric.transaction import EndorsedTransaction
 from cloister.gateway import CommitStatus, EvaluateError, Network, Proposal, Transaction
-from cloister.trusted.protocol.outcome import Outcome
+from cloister.trusted.protocol.committed import decode_committed_outcome
+from cloister.trusted.protocol.outcome import Outcome, decode_sealed_outcome
 from cloister.trusted.protocol.request import RESPONSE_KEY_BYTES, Request, seal_request
 from cloister.trusted.protocol.statement import Checkpoint
 
-from .checkpoints import Checkpoints, InMemoryCheckpoints
+from .checkpoints import Checkpoints, InMemoryCheckpoints, SignedCheckpoint
 from .credentials import Credentials, Trust, verify_credentials
 from .errors import ConfidentialCallFailed, NotOpened
 from .results import (
@@ -171,7 +172,8 @@ class ConfidentialContract:
             )
         self._raise_contract_error(result.outcome, sealed.proposal.transaction_id)
         if result.statement.checkpoint is not None:
-            self._checkpoints.note(self.credentials.descriptor.genesis_hash, result.statement.checkpoint)
+            signed = decode_sealed_outcome(payload)
+            self._note(result.statement.checkpoint, signed.statement, signed.signature)
         return ConfidentialResult(result.outcome.payload, sealed.proposal.transaction_id, 0, result)
 
     async def open(
@@ -189,8 +191,17 @@ class ConfidentialContract:
 
         payload = await retry_early(ask, patience_s=self._patience_s if patience_s is None else patience_s)
         opened = verify_committed(payload, self.credentials.descriptor, pending)
-        self._checkpoints.note(self.credentials.descriptor.genesis_hash, opened.statement.checkpoint)
+        signed = decode_committed_outcome(payload)
+        self._note(opened.statement.checkpoint, signed.statement, signed.signature)
         return opened
+
+    def _note(self, checkpoint: Checkpoint, statement: bytes, signature: bytes) -> None:
+        """Keep it with the statement that names it, which has been verified."""
+        descriptor = self.credentials.descriptor
+        signed = SignedCheckpoint(
+            statement, signature, descriptor.channel, descriptor.chaincode, self.credentials.answer
+        )
+        self._checkpoints.note(descriptor.genesis_hash, checkpoint, signed)
 
     async def _open_at_once(
         self, pending: PendingOutcome, status: CommitStatus, organizations: Sequence[str]

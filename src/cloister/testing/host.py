@@ -14,6 +14,7 @@ from cloister.trusted.chaincode.enclave import Enclave
 from cloister.trusted.ledger.enclave import LedgerEnclave
 from cloister.wire.ledger_messages import (
     Followed,
+    GetLedgerStatus,
     LedgerReply,
     LedgerRequest,
     LedgerStatus,
@@ -144,6 +145,11 @@ class LedgerHost:
             self.halted = reply.reason
         elif reply is not None and not isinstance(reply, Followed):
             self.halted = self.halted or "halted"
+
+    def hash_of_last(self) -> bytes:
+        """Header hash (32 bytes) of the block that the ledger enclave followed last."""
+        status = self.call(GetLedgerStatus())
+        return status.block_hash if isinstance(status, LedgerStatus) else b""
 
     def reply(self, sealed: bytes) -> bytes:
         """The sealed answer to a sealed question; empty if there is none."""
