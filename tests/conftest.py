@@ -8,8 +8,10 @@ import pytest
 from hypothesis import settings
 
 from cloister.errors import EnvironmentFailed
-from cloister.network import Network, NetworkOptions, embedded_options, find_binaries
+from cloister.network import Network, NetworkOptions, find_binaries
 from cloister.network.install import install_binaries
+
+pytest_plugins = ["cloister.embedded.plugin"]
 
 # A deadline for each example measures how busy the machine is: real Fabric networks run beside it.
 settings.register_profile("no deadline", deadline=None)
@@ -40,14 +42,6 @@ def fabric_network(fabric_binaries: None, tmp_path_factory: pytest.TempPathFacto
     """Two organisations with one peer each, one orderer, channel `mychannel`, blocks cut after 100 ms at the latest."""
     folder = tmp_path_factory.mktemp("network")
     network = Network.up(folder / "net", NetworkOptions(batch_timeout="100ms"))
-    yield network
-    network.down()
-
-
-@pytest.fixture(scope="session")
-def embedded_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """The same as one Python process."""
-    network = Network.up(tmp_path_factory.mktemp("embedded") / "net", embedded_options())
     yield network
     network.down()
 

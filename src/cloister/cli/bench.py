@@ -11,6 +11,7 @@ import click
 from cloister.errors import EnvironmentFailed, UsageError
 
 from .bench_honest import honest
+from .bench_start import start
 from .presentation import print_json, status_line, tell, working_folder
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def bench() -> None:
 
 
 bench.add_command(honest)
+bench.add_command(start)
 
 
 @bench.command()

@@ -266,6 +266,7 @@ class Network:
 
     def _generate(self) -> None:
         if self.is_embedded:
+            self._launch(embedded_node(self.layout))  # it loads its modules while its files are being made
             from cloister.embedded.prepare import prepare
 
             prepare(self.layout)

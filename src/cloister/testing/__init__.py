@@ -6,9 +6,15 @@ test networks too. Nothing here is for production. A test network's private keys
 colluding members of a channel could do, its orderers included, can be done here.
 """
 
-from .attacks import Adversary, Attack, attack, cease, install
-from .confidential import Call, Client, ConfidentialChannel
-from .withstand import Finding, Report, Verdict, assert_withstands, attack_all
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .attacks import Adversary, Attack, attack, cease, install
+    from .confidential import Call, Client, ConfidentialChannel
+    from .withstand import Finding, Report, Verdict, assert_withstands, attack_all
 
 __all__ = [
     "ConfidentialChannel",
@@ -25,3 +31,13 @@ __all__ = [
     "Call",
     "install",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when they are asked for: whoever needs a small module from here does not wait for enclaves."""
+    if name in __all__:
+        for home in ("confidential", "attacks", "withstand"):
+            found = getattr(import_module(f".{home}", __name__), name, None)
+            if found is not None:
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
