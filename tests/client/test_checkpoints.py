@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -67,3 +68,18 @@ def test_b12_a_damaged_file_is_an_error_and_not_a_fresh_start(tmp_path: Path) ->
 def test_forks_are_found_at_common_heights_alone() -> None:
     ours, theirs = {3: b"a", 5: b"b", 6: b"c"}, {4: b"x", 5: b"b", 6: b"d"}
     assert forks(ours, theirs) == [(6, b"c", b"d")]
+
+
+def test_a_checkpoint_is_on_the_disk_with_its_folder_before_its_result_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a loss of power an older file would let the channel be shown as it was before."""
+    synced: list[Path] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    FileCheckpoints(tmp_path).note(CHANNEL, at(5))
+    assert synced[-1] == tmp_path
+    assert [path.parent for path in synced[:-1]] == [tmp_path]

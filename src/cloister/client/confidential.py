@@ -113,10 +113,11 @@ class ConfidentialContract:
             endorsing_organizations=endorsing_organizations,
             on_pending=on_pending,
         )
-        outcome = call.outcome
+        outcome, block_number = call.outcome, call.status.block_number
         if outcome is None:
-            outcome = await self._open_at_once(call.pending, call.status, endorsing_organizations)
-        return ConfidentialResult(outcome.payload, call.status.transaction_id, call.status.block_number, call.verified)
+            opened = await self._open_at_once(call.pending, call.status, endorsing_organizations)
+            outcome, block_number = opened.outcome, opened.statement.block  # signed, other than the Gateway's word
+        return ConfidentialResult(outcome.payload, call.status.transaction_id, block_number, call.verified)
 
     async def commit(
         self,
@@ -205,13 +206,13 @@ class ConfidentialContract:
 
     async def _open_at_once(
         self, pending: PendingOutcome, status: CommitStatus, organizations: Sequence[str]
-    ) -> Outcome:
+    ) -> VerifiedOutcome:
         try:
             opened = await self.open(pending, organizations=organizations[:1])
         except EvaluateError as error:
             raise NotOpened(error.message, pending=pending, block_number=status.block_number) from error
-        self._raise_contract_error(opened.outcome, status.transaction_id, status.block_number)
-        return opened.outcome
+        self._raise_contract_error(opened.outcome, status.transaction_id, opened.statement.block)
+        return opened
 
     def _seal(
         self,

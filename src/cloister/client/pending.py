@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cloister.errors import EnvironmentFailed, MalformedInput, UsageError
 
+from .checkpoints import sync_folder
 from .results import PendingOutcome
 
 
@@ -34,6 +35,7 @@ class PendingCalls:
                 json.dump(document, file)
                 file.flush()
                 os.fsync(file.fileno())
+            sync_folder(self._folder)
         except OSError as error:
             raise EnvironmentFailed(f"{self._folder}: {error.strerror}") from error
 

@@ -154,6 +154,7 @@ def test_e2_an_abandoned_contract_that_objects_is_forgotten(tmp_path: Path, reac
         "from cloister.contract import server",
         "import cloister.contract.server.run",
         "import os.path",
+        "import pickle",
         "import _socket",
         "from . import helpers",
         "def f():\n    import random",
@@ -194,6 +195,18 @@ def test_c1_a_module_installed_under_a_measured_files_name_is_not_run(
         folder, "import helpers\nclass C(Contract):\n    @query\n    def f(self) -> str:\n        return helpers.WORD\n"
     )
     assert session_of(load_contract_image(reference)).call("f").outcome.payload == b"measured"
+
+
+@pytest.mark.parametrize("builtin", ["eval('1')", "exec('1')", "compile('1', '', 'eval')", "input()", "breakpoint()"])
+def test_a_caller_cannot_send_code_where_an_author_is_careless(tmp_path: Path, builtin: str) -> None:
+    """Whoever gets code of their own into an enclave has its keys."""
+    reference = contract(
+        tmp_path,
+        f"class C(Contract):\n    @query\n    def f(self) -> str:\n        return {builtin}\n",
+    )
+    outcome = session_of(load_contract_image(reference)).call("f").outcome
+    assert outcome.status == 500
+    assert outcome.message.endswith("is not defined")
 
 
 @pytest.mark.parametrize(

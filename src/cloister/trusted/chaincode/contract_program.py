@@ -24,13 +24,17 @@ _SERVER = f"{API}.server"
 _PREFIX = "cloister_contract_"
 FORBIDDEN_IMPORTS = frozenset(
     """
-    asyncio atexit builtins concurrent ctypes fcntl ftplib gc http importlib inspect io locale mmap multiprocessing os
-    pathlib platform posix pty random requests runpy secrets select selectors shutil signal smtplib socket socketserver
-    ssl subprocess sys tempfile threading time urllib uuid
+    asyncio atexit builtins code codeop concurrent ctypes fcntl ftplib gc http importlib inspect io locale marshal mmap
+    multiprocessing os pathlib pickle platform posix pty random requests runpy secrets select selectors shelve shutil
+    signal smtplib socket socketserver ssl subprocess sys tempfile threading time urllib uuid
     """.split()  # noqa: SIM905 - a list of sixty quoted words hides what is in it
 )
-"""Of the standard library: what differs between endorsers, reaches outside, or lasts longer than an execution. A guard
-against accidents: the code is approved anyway."""
+"""Of the standard library: what differs between endorsers, reaches outside, lasts longer than an execution, or runs
+what a caller sends as code. A guard against accidents: the code is approved anyway."""
+_WITHHELD = frozenset({"breakpoint", "compile", "eval", "exec", "input"})
+"""Built-in functions that a contract does not find, for the same reasons."""
+
+_BUILTINS = {name: value for name, value in vars(builtins).items() if name not in _WITHHELD}
 
 
 def may_import(module: str, names: Sequence[str] = ()) -> bool:
@@ -60,7 +64,7 @@ class LoadedProgram:
     def __init__(self, codes: Mapping[str, CodeType], main: str) -> None:
         self._codes = codes
         self._modules: dict[str, ModuleType] = {}
-        self._builtins = {**vars(builtins), "__import__": self._import}
+        self._builtins = {**_BUILTINS, "__import__": self._import}
         self.context = Context()
         """Empty: a decimal context, for instance, is the execution's own."""
         self.main = self.context.run(self._module, main)
