@@ -240,6 +240,33 @@ def test_p7_a_rogue_measurement_committed_by_a_majority_gets_no_keys(first: Firs
     assert status_of(newcomer).state == "ready"
 
 
+def test_c9_two_new_enclaves_racing_for_the_first_keys_after_an_upgrade_settle(first: First) -> None:
+    """Both were given the old keys; the loser takes over the winner's key set and goes on with the same name key."""
+    winner, loser = upgraded(first), upgraded(first)
+    admins = [Caller("Org1MSP", "Admin1"), Caller("Org2MSP", "Admin2")]
+    first.ledger.chain.administrators = {item.creator: item.msp_id for item in admins}
+    for newcomer in (winner, loser):
+        message = ExportKeys(status_of(newcomer).evidence, ENDORSEMENTS, approvals(first, newcomer, admins))
+        exported = drive(first.enclave, first.ledger, message)
+        assert isinstance(exported, Exported)
+        old = status_of(first.enclave).evidence
+        assert isinstance(drive(newcomer, first.ledger, ImportKeys(exported.export, old, ENDORSEMENTS)), Sealed)
+    made, late = drive(winner, first.ledger, MakeKeys()), drive(loser, first.ledger, MakeKeys())
+    assert isinstance(made, KeysMade)
+    assert isinstance(late, KeysMade)
+    first.ledger.chain.key_sets[2] = made.descriptor
+    assert isinstance(drive(winner, first.ledger, Activate()), Sealed)
+    assert drive(loser, first.ledger, Activate()) == Refusal("key-set", "")
+    assert isinstance(loser.handle(7, provision_message("Org2MSP", sequence=2)), Provisioned)
+    first.ledger.connect(loser)
+    exported = drive(winner, first.ledger, ExportKeys(status_of(loser).evidence, ENDORSEMENTS, b""))
+    assert isinstance(exported, Exported)
+    message_in = ImportKeys(exported.export, status_of(winner).evidence, ENDORSEMENTS)
+    assert isinstance(drive(loser, first.ledger, message_in), Sealed)
+    assert status_of(loser).state == "ready"
+    assert status_of(loser).key_set_id == status_of(winner).key_set_id
+
+
 def test_p7_after_an_upgrade_the_old_measurement_does_not_run_any_more(first: First) -> None:
     session = Session(first.enclave, parse_descriptor(first.made.descriptor), World(first.ledger.chain))
     session.world.ledger = first.ledger

@@ -96,7 +96,7 @@ async def _repair(
     quiet: bool,
 ) -> list[dict[str, Any]]:
     from cloister.client.confidential import open_confidential
-    from cloister.client.repair import batches, plan_repairs, submit_repairs
+    from cloister.client.repair import batches, blocks_of_own_peer, plan_repairs, submit_repairs
 
     done: list[dict[str, Any]] = []
     if not suspects:
@@ -104,7 +104,7 @@ async def _repair(
     async with target.gateway() as gateway:
         network = gateway.network(target.channel_name)
         with progress_bar("looking for what was last covered", "blocks", total=None, quiet=quiet) as advance:
-            repairs = await plan_repairs(network, suspects, advance=advance)
+            repairs = await plan_repairs(blocks_of_own_peer(network), suspects, advance=advance)
         if dry_run:
             return [_document(item, None) for item in repairs]
         contract = await open_confidential(

@@ -7,7 +7,7 @@ Nothing here is believed by anybody: an enclave takes only what its ledger encla
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ _MAX_KEYS = 100
 _MAX_BYTES = 1 << 20
 """Of one transaction, but for a single value that is larger: orderers refuse what is too large (10 MB by default)."""
 Advance = Callable[[int], None]
+FetchBlock = Callable[[int], Awaitable[bytes]]
+"""A block's number → serialised `common.Block`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,23 @@ def parse_suspects(documents: Sequence[dict[str, Any]], chaincode: str) -> tuple
         raise MalformedInput("ledger service: not a list of suspects", field="suspects") from error
 
 
-async def plan_repairs(network: Network, suspects: Sequence[Suspect], *, advance: Advance) -> tuple[Repair, ...]:
-    """Find what was last covered in the blocks of one's own peer; `advance` is told how many blocks were read.
+def blocks_of_own_peer(network: Network) -> FetchBlock:
+    """Blocks as the gateway's own organisation's peer has them. They raise gateway errors."""
+    chaincode, own = network.get_contract("qscc"), [network.gateway.identity.msp_id]
 
-    Raises: RemoteFailed if it is in none of them; gateway errors.
+    async def fetch(number: int) -> bytes:
+        arguments = [network.name, str(number)]
+        return await chaincode.evaluate("GetBlockByNumber", arguments=arguments, endorsing_organizations=own)
+
+    return fetch
+
+
+async def plan_repairs(fetch: FetchBlock, suspects: Sequence[Suspect], *, advance: Advance) -> tuple[Repair, ...]:
+    """Find what was last covered in these blocks; `advance` is told how many more were read.
+
+    Raises: RemoteFailed if it is in none of them; MalformedInput; what `fetch` raises.
     """
-    search = _Search(network, suspects, advance)
+    search = _Search(fetch, suspects, advance)
     await search.run()
     by_key: dict[str, list[Suspect]] = {}
     for suspect in suspects:
@@ -120,24 +133,18 @@ def batches(repairs: Iterable[Repair]) -> Iterator[list[Repair]]:
 class _Search:
     """Looks through blocks for what has the hashes of what was last covered."""
 
-    def __init__(self, network: Network, suspects: Sequence[Suspect], advance: Advance) -> None:
-        self._network = network
+    def __init__(self, fetch: FetchBlock, suspects: Sequence[Suspect], advance: Advance) -> None:
+        self._fetch = fetch
         self._advance = advance
         self._wanted = {(item.key, item.parameter, item.covered): item for item in suspects if item.covered}
         self._found: dict[Suspect, tuple[int, bytes]] = {}
 
     async def run(self) -> None:
         """First where the keys were last written. That may have been their other half: then back, block by block."""
-        chaincode = self._network.get_contract("qscc")
         for number in self._numbers():
             if not self._wanted:
                 return
-            encoded = await chaincode.evaluate(
-                "GetBlockByNumber",
-                arguments=[self._network.name, str(number)],
-                endorsing_organizations=[self._network.gateway.identity.msp_id],
-            )
-            self._look(number, encoded)
+            self._look(number, await self._fetch(number))
             self._advance(1)
         if self._wanted:
             missing = next(iter(self._wanted.values()))
