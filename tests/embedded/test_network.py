@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -11,17 +13,13 @@ import pytest
 from cloister.deploy.deploy import Plan, connected, deploy
 from cloister.deploy.servers import start_again
 from cloister.errors import UsageError
-from cloister.gateway import Contract
+from cloister.gateway import Contract, GatewayError
+from cloister.ledger.sources import open_source
+from cloister.ledger.verify import verify_ledger
 from cloister.network import Network, NetworkOptions, embedded_options
 from cloister.network.processes import listens, process_began, wait_until
 
 CONTRACT = Path(__file__).parents[1] / "support" / "gateway_contract.py"
-
-
-async def put(network: Network, key: str, value: str) -> None:
-    async with connected(network.organisations[0], "User1") as gateway:
-        contract: Contract = gateway.network(network.channel).contract("kept")
-        await contract.submit_transaction("put", key, value)
 
 
 async def get(network: Network, key: str) -> bytes:
@@ -29,14 +27,30 @@ async def get(network: Network, key: str) -> bytes:
         return await gateway.network(network.channel).contract("kept").evaluate_transaction("get", key)
 
 
-async def test_a_killed_network_comes_back_with_every_block_it_had_committed(tmp_path: Path) -> None:
+async def write_until_it_ends(contract: Contract, prefix: str, told: list[str]) -> None:
+    """Keys of whose commit the client was told."""
+    for number in itertools.count():
+        try:
+            await contract.submit_transaction("put", f"{prefix}{number}", "v")
+        except GatewayError:
+            return
+        told.append(f"{prefix}{number}")
+
+
+async def test_a_network_killed_under_load_comes_back_with_every_block_that_it_told_of(tmp_path: Path) -> None:
     network = Network.up(tmp_path / "net", embedded_options())
     try:
         await deploy(network, Plan("kept", str(CONTRACT), confidential=False))
-        await put(network, "k", "before")
-        pid = network.status()[0].pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+        told: list[str] = []
+        async with connected(network.organisations[0], "User1") as gateway:
+            contract = gateway.network(network.channel).contract("kept")
+            writers = [asyncio.create_task(write_until_it_ends(contract, name, told)) for name in "abcdefgh"]
+            while len(told) < 50:
+                await asyncio.sleep(0.01)
+            pid = network.status()[0].pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.gather(*writers)
         ports = network.layout.ports().values()
 
         def gone() -> bool:  # the last of its threads closes its sockets
@@ -46,11 +60,21 @@ async def test_a_killed_network_comes_back_with_every_block_it_had_committed(tmp
         assert {item.pid for item in network.status()} == {None}
         again = Network.up(tmp_path / "net")
         start_again(again)
-        assert await get(again, "k") == b"before"
-        await put(again, "k", "after")
-        assert await get(again, "k") == b"after"
+        assert [await get(again, key) for key in (told[0], told[-1])] == [b"v", b"v"]
+        await put(again, "submitted", "afterwards")
     finally:
         network.down()
+    report = verify_ledger(
+        open_source(tmp_path / "net" / "ledger").blocks(), genesis_hash=None, progress=lambda _: None
+    )
+    assert (report.differences, report.halted) == ([], "")
+    assert report.codes["VALID"] >= len(told)
+
+
+async def put(network: Network, key: str, value: str) -> None:
+    """One more transaction."""
+    async with connected(network.organisations[0], "User1") as gateway:
+        await gateway.network(network.channel).contract("kept").submit_transaction("put", key, value)
 
 
 def test_nodes_of_one_process_are_not_stopped_one_by_one(embedded_network: Network) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 import grpc
 from fabric_protos.peer import chaincode_pb2, chaincode_shim_pb2
 
-from cloister.errors import MalformedInput
+from cloister.errors import CloisterError, MalformedInput
 from cloister.fabric.decoding import decode_message
+from cloister.trusted.ledger.codes import Invalid
 
 from .chaincode_requests import Context, answer
 from .errors import ExecutionFailed, SimulationFailed
@@ -190,7 +191,7 @@ class ChaincodeLink:
             if key not in self._contexts:
                 raise SimulationFailed("no ledger context")
             reply.payload = await answer(self._contexts[key][0], message.type, message.payload)
-        except (SimulationFailed, ExecutionFailed) as error:
+        except (CloisterError, Invalid) as error:
             reply.type = Kind.ERROR
             reply.payload = f"{Kind.Type.Name(message.type)} failed: transaction ID: {message.txid}: {error}".encode()
         finally:

@@ -15,6 +15,7 @@ from fabric_protos.msp import msp_config_pb2
 
 from cloister.errors import MalformedInput
 from cloister.fabric.decoding import decode_message
+from cloister.trusted.ledger.definitions import LIFECYCLE
 from cloister.trusted.ledger.policies import SignedItem
 
 from .access import READERS, AccessDenied, check_member, check_policy
@@ -137,10 +138,11 @@ class Discovery:
 
 def _state_message(peer: Peer, when: Any) -> Any:
     properties = message_pb2.Properties(ledger_height=peer.ledger.height)
+    properties.chaincodes.add(name=LIFECYCLE, version="1")
     for name in peer.names():
         definition = peer.defined(name)
         if definition is not None and peer.runs(name):
-            properties.chaincodes.add(name=name, version=definition.endorsement.version)
+            properties.chaincodes.add(name=name, version=str(definition.sequence))  # peers tell that one
     return message_pb2.GossipMessage(
         tag=message_pb2.GossipMessage.CHAN_OR_ORG,
         state_info=message_pb2.StateInfo(timestamp=when, properties=properties),

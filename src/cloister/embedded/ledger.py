@@ -15,12 +15,14 @@ from fabric_protos.common import common_pb2
 from fabric_protos.ledger.rwset import rwset_pb2
 from fabric_protos.peer import collection_pb2
 
+from cloister.errors import MalformedInput
 from cloister.fabric.decoding import decode_message
 from cloister.fabric.transaction import Version
 from cloister.trusted.ledger.blocks import prepare_blocks
 from cloister.trusted.ledger.channel_config import ChannelConfig
-from cloister.trusted.ledger.codes import Code
+from cloister.trusted.ledger.codes import Code, Invalid
 from cloister.trusted.ledger.definitions import IMPLICIT_PREFIX, LIFECYCLE, Definitions
+from cloister.trusted.ledger.errors import IdentityInvalid, LedgerHalted
 from cloister.trusted.ledger.identities import SignatureChecker
 from cloister.trusted.ledger.judge import Judge, JudgedBlock, start
 from cloister.trusted.ledger.policies import Policy, RejectPolicy, compile_envelope
@@ -171,8 +173,11 @@ class Ledger:
         namespace, name = space
         if name.startswith(IMPLICIT_PREFIX):
             return name.removeprefix(IMPLICIT_PREFIX) == msp_id
-        identity = self.config.msps.deserialize(self._peers[msp_id])
-        return self.member_policy(namespace, name).evaluate([identity])
+        try:
+            identity = self.config.msps.deserialize(self._peers[msp_id])
+            return self.member_policy(namespace, name).evaluate([identity])
+        except (IdentityInvalid, Invalid, LedgerHalted, MalformedInput):
+            return False  # who is no member, or of what cannot be told, holds nothing
 
     # --- committing ---------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from fabric_protos.peer.lifecycle import lifecycle_pb2
 
 from cloister.errors import MalformedInput
 from cloister.fabric.decoding import decode_message
+from cloister.trusted.ledger.msp import MspManager
+from cloister.trusted.ledger.policies import compile_envelope
 
 from . import definitions as kept
 from .access import AccessDenied, check_administrator, check_policy
@@ -89,7 +91,7 @@ class _Call:
 
     def validate(self, request: Any) -> None:
         """Names, version and collections of a new definition."""
-        problem = _problem(request)
+        problem = _problem(request, self.peer.ledger.config.msps)
         if problem:
             raise ExecutionFailed(f"error validating chaincode definition: {problem}")
         # A peer reads the current definition here, and where there is none, whether the old lifecycle had one.
@@ -245,7 +247,7 @@ def _check_sequence(requested: int, current: int) -> None:
         )
 
 
-def _problem(request: Any) -> str:
+def _problem(request: Any, msps: MspManager) -> str:
     if not NAME.fullmatch(request.name):
         return (
             f"invalid chaincode name '{request.name}'. Names can only consist of alphanumerics, '_', and '-' and can "
@@ -258,10 +260,10 @@ def _problem(request: Any) -> str:
             f"invalid chaincode version '{request.version}'. Versions can only consist of alphanumerics, '_', '-', "
             "'+', and '.'"
         )
-    return _collections_problem(request.collections)
+    return _collections_problem(request.collections, msps)
 
 
-def _collections_problem(collections: Any) -> str:
+def _collections_problem(collections: Any, msps: MspManager) -> str:
     seen = set()
     for item in collections.config:
         static = item.static_collection_config
@@ -279,8 +281,19 @@ def _collections_problem(collections: Any) -> str:
                 f"{where} maximum peer count ({static.maximum_peer_count}) cannot be less than the required peer count "
                 f"({static.required_peer_count})"
             )
-        if not static.member_orgs_policy.HasField("signature_policy"):
-            return f"{where} collection member policy is not set"
+        problem = _members_problem(static, msps)
+        if problem:
+            return f"{where} {problem}"
+    return ""
+
+
+def _members_problem(static: Any, msps: MspManager) -> str:
+    if not static.member_orgs_policy.HasField("signature_policy"):
+        return "collection member policy is not set"
+    try:
+        compile_envelope(static.member_orgs_policy.signature_policy, msps)
+    except MalformedInput as error:
+        return f"error in member org policy: {error.message}"
     return ""
 
 

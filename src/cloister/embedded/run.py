@@ -33,11 +33,12 @@ GRACE_S = 0.5
 
 @dataclass(frozen=True)
 class Running:
-    """The parts of a running network."""
+    """The parts of a running network. `ordering` ends only if it fails."""
 
     ledger: Ledger
     orderer: Orderer
     peers: tuple[Peer, ...]
+    ordering: asyncio.Task[None]
 
 
 @contextlib.asynccontextmanager
@@ -60,7 +61,7 @@ async def running(layout: Layout, folder: Path | None) -> AsyncIterator[Running]
         stack.push_async_callback(_cancelled, work)
         for server in await _start_servers(layout, ledger, orderer, peers):
             stack.push_async_callback(server.stop, GRACE_S)
-        yield Running(ledger, orderer, peers)
+        yield Running(ledger, orderer, peers, work)
 
 
 async def _start_servers(layout: Layout, ledger: Ledger, orderer: Orderer, peers: tuple[Peer, ...]) -> list[Any]:
@@ -91,11 +92,14 @@ async def serve(layout: Layout, folder: Path | None) -> None:
         )
         for peer in network.peers:
             LOG.info("peer of %s on %s", peer.msp_id, peer.endpoint)
-        await stopped.wait()
+        stop = loop.create_task(stopped.wait())
+        await asyncio.wait({stop, network.ordering}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if network.ordering.done():  # nothing would be committed any more: better no network than such a one
+            network.ordering.result()
     LOG.info("stopped")
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait({task})
