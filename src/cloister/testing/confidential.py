@@ -18,7 +18,7 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +68,7 @@ from cloister.wire.messages import (
 
 from .channel import Channel
 from .committed_state import CommittedState
+from .configs import Change, config_of
 from .host import HONEST, Behaviour, Host, LedgerHost
 from .local_gateway import LocalGateway
 from .signers import Signer, Wanted
@@ -196,6 +197,8 @@ class ConfidentialChannel:
         self.measurement = _compute_measurement(self.image.digest)
         self.policy = _policy()
         self.ledger = self.new_ledger()
+        self.maker_evidence = b""
+        """Of the enclave that made the keys."""
         self._key_set = b""
         self._bring_up()
 
@@ -297,9 +300,16 @@ class ConfidentialChannel:
         transactions = parse_block(block).transactions
         for index, (code, transaction_id) in enumerate(zip(verdict.codes, verdict.transaction_ids, strict=True)):
             self._places.setdefault(transaction_id, (number, int(code)))
-            if not code:
+            if not code and config_of(transactions[index]) is None:
                 self._commit(transactions[index], (number, index))
         self.ledger.follow([block])
+
+    def reconfigure(self, path: Sequence[str], change: Change) -> None:
+        """A block with a new configuration, signed by all administrators."""
+        fork = self.forged.fork()
+        block = fork.reconfigure(path, change)
+        self.add_block(block)
+        self.forged.last_config = fork.last_config
 
     async def committed(self, transaction_id: str) -> tuple[int, int]:
         """Wait for a transaction: its block's number and validation code."""
@@ -387,10 +397,12 @@ class ConfidentialChannel:
         made = expect(first.drive(MakeKeys()), KeysMade)
         stored = (key_set_key(self.chaincode, 1), made.descriptor)
         self.add_block(forged.make(forged.put(stored, chaincode=self.registry).build()))
-        expect(first.drive(Activate()), Sealed)
+        first.sealed = expect(first.drive(Activate()), Sealed).sealed
         for host, its_evidence in zip(self.hosts[1:], evidence[1:], strict=True):
             exported = expect(first.drive(ExportKeys(its_evidence, _NO_ENDORSEMENTS, b"")), Exported)
-            expect(host.drive(ImportKeys(exported.export, made.evidence, _NO_ENDORSEMENTS)), Sealed)
+            keys = ImportKeys(exported.export, made.evidence, _NO_ENDORSEMENTS)
+            host.sealed = expect(host.drive(keys), Sealed).sealed
+        self.maker_evidence = made.evidence
         document = {
             "sequence": 1,
             "version": self.measurement.hex(),

@@ -42,6 +42,7 @@ from cloister.wire.messages import (
     OpenCommitted,
     Opened,
     Refusal,
+    Restore,
     Result,
 )
 
@@ -176,9 +177,17 @@ class Host:
         self.interleave = False
         self.executions: list[Execution] = []
         self.keep_executions = True
+        self.sealed = b""
+        """The enclave's sealed state, as a host keeps it."""
         self._state = state
         self._height = height
         self._calls = 0
+
+    def restart(self, enclave: Enclave) -> None:
+        """The enclave is gone; another one of the same measurement starts from the sealed state."""
+        self.enclave = enclave
+        enclave.handle(self._number(), Restore(self.sealed))
+        self.connect()
 
     def connect(self) -> EnclaveMessage | None:
         """A session between enclave and ledger enclave; the enclave's last reply."""
