@@ -23,15 +23,22 @@ from cloister.ledger_service.errors import LedgerLost
 from cloister.ledger_service.service import LedgerService
 from cloister.lifecycle import ChaincodeDefinition
 from cloister.lifecycle.client import LIFECYCLE
-from cloister.network import Network, NetworkOptions
+from cloister.network import Network, NetworkOptions, embedded_options
+from cloister.network.options import EMBEDDED, FABRIC
 
 BOUND_S = 60.0
+on_both = pytest.mark.parametrize("followed_network", [FABRIC, EMBEDDED], indirect=True)
+"""For tests that stop no node by itself."""
 
 
 @pytest.fixture(scope="package")
-async def followed_network(fabric_binaries: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Network]:
-    """One organisation, some blocks."""
+async def followed_network(
+    request: pytest.FixtureRequest, fabric_binaries: None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Network]:
+    """One organisation, some blocks. Real Fabric with orderers that can be stopped, or `on_both`: embedded, too."""
     options = NetworkOptions(organisations=1, orderers=3, batch_timeout="100ms")
+    if getattr(request, "param", FABRIC) == EMBEDDED:
+        options = embedded_options(organisations=1)
     network = Network.up(tmp_path_factory.mktemp("followed") / "net", options)
     await add_transactions(network, 3)
     yield network

@@ -35,7 +35,7 @@ from cloister.network import Network
 from cloister.network.processes import free_ports
 from cloister.wire.ledger_messages import GetLedgerStatus, LedgerStatus
 from cloister.wire.stream import wrap_frame
-from ledger_service.conftest import BOUND_S, Running, add_transactions, chain_info, make_config, running
+from ledger_service.conftest import BOUND_S, Running, add_transactions, chain_info, make_config, on_both, running
 
 TEXT = st.text(max_size=80)
 REQUESTED = st.one_of(
@@ -72,6 +72,7 @@ async def ledger(followed_network: Network, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.fabric
+@on_both
 async def test_the_block_of_a_transaction_is_found_new_or_old(followed_network: Network, config: LedgerConfig) -> None:
     (transaction_id,) = await add_transactions(followed_network, 1)
     info = await chain_info(followed_network)

@@ -22,13 +22,14 @@ from cloister.network.processes import free_ports
 from cloister.testing.blocks import bend_block, make_block
 from cloister.testing.orderer import DishonestOrderer
 from cloister.testing.signers import client_signer
-from ledger_service.conftest import BOUND_S, add_transactions, chain_info, from_orderers, peer_blocks, running
+from ledger_service.conftest import BOUND_S, add_transactions, chain_info, from_orderers, on_both, peer_blocks, running
 
 pytestmark = pytest.mark.fabric
 NOBODY = "127.0.0.1:1"
 """Where no orderer listens."""
 
 
+@on_both
 async def test_it_follows_from_the_genesis_block_and_stays_equal_to_the_peer(
     followed_network: Network, config: LedgerConfig
 ) -> None:
@@ -68,6 +69,7 @@ async def test_an_enclave_that_is_killed_is_started_again(followed_network: Netw
         assert await ledger.client.enclave_port() != port
 
 
+@on_both
 async def test_a_restart_goes_on_from_the_sealed_checkpoint(followed_network: Network, config: LedgerConfig) -> None:
     async with running(config) as ledger:
         before = await ledger.until(**await chain_info(followed_network))

@@ -48,6 +48,7 @@ class Store:
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut might
+            self._database.execute("PRAGMA secure_delete=ON")  # purged data are not to lie about in free pages
             self._database.executescript(_SCHEMA)
             self._database.execute("DELETE FROM private_data WHERE number >= ?", (len(self._blocks),))
         except sqlite3.Error as error:

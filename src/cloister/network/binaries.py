@@ -20,7 +20,10 @@ PROGRAMS = ("peer", "orderer", "configtxgen", "cryptogen", "osnadmin", "configtx
 SUPPORTED = ("2.5.", "3.1.")
 BFT_SUPPORTED = "3.1."
 _VERSION_TIMEOUT_S = 20
-INSTALL_HINT = "run `cloister fabric install`, or set FABRIC_BIN to a folder with Fabric 2.5 or 3.1 programs"
+INSTALL_HINT = (
+    "run `cloister fabric install`, or set FABRIC_BIN to a folder with Fabric 2.5 or 3.1 programs; "
+    "`cloister network up --embedded` needs none"
+)
 
 
 @dataclass(frozen=True, slots=True)

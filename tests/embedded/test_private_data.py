@@ -1,0 +1,113 @@
+"""Private data: with the members' peers only, there again after a restart, gone when purged or over."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cloister.contract import Contract, TransactionContext, query
+from cloister.embedded.authoring import Deployed, EmbeddedChannel
+from cloister.errors import CloisterError
+from cloister.network import Network, embedded_options
+from cloister.network.processes import listens, process_began, wait_until
+from cloister.testing.definitions import collection
+
+FIRST_ONLY = "OR('Org1MSP.member')"
+SECRET = b"a number nobody else may know"
+
+
+class Keeper(Contract):
+    """Private data of one organisation."""
+
+    async def keep(self, ctx: TransactionContext, place: str, key: str) -> None:
+        await ctx.get_stub().put_private_data(place, key, ctx.get_stub().get_transient()["value"])
+
+    async def purge(self, ctx: TransactionContext, place: str, key: str) -> None:
+        await ctx.get_stub().purge_private_data(place, key)
+
+    async def other(self, ctx: TransactionContext, key: str) -> None:
+        await ctx.get_stub().put_state(key, b"public")
+
+    @query
+    async def show(self, ctx: TransactionContext, place: str, key: str) -> bytes:
+        return await ctx.get_stub().get_private_data(place, key)
+
+
+@pytest.fixture
+async def network(tmp_path: Path) -> AsyncIterator[Network]:
+    network = Network.up(tmp_path / "net", embedded_options())
+    yield network
+    network.down()
+
+
+async def keep(deployed: Deployed, place: str) -> None:
+    caller = await deployed.as_user("org1/User1")
+    await caller.remote.submit(
+        "keep", arguments=[place, "k"], transient={"value": SECRET}, endorsing_organizations=["Org1MSP"]
+    )
+
+
+async def show(deployed: Deployed, place: str, user: str = "org1/User1") -> bytes:
+    caller = await deployed.as_user(user)
+    return await caller.remote.evaluate(
+        "show", arguments=[place, "k"], endorsing_organizations=[caller.gateway.identity.msp_id]
+    )
+
+
+def restart(network: Network) -> None:
+    """Killed and started again; the test's own chaincode server stays."""
+    pid, ports = network.status()[0].pid, network.layout.ports().values()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(
+        lambda: not process_began(pid) and not any(listens(port) for port in ports),
+        what="killed",
+        timeout_s=10,
+        log=network.folder / "embedded.log",
+    )
+    Network.up(network.folder)
+
+
+async def test_members_have_it_others_do_not_and_a_restart_changes_neither(network: Network) -> None:
+    package = _package(collection("ours", FIRST_ONLY))
+    async with EmbeddedChannel(network).deploy(
+        Keeper, signature_policy="OR('Org1MSP.peer','Org2MSP.peer')", collections=package
+    ) as deployed:
+        await keep(deployed, "ours")
+        for _ in range(2):
+            assert await show(deployed, "ours") == SECRET
+            with pytest.raises(CloisterError, match="private data matching public hash version is not available"):
+                await show(deployed, "ours", "org2/User1")
+            restart(network)
+
+
+async def test_what_is_purged_or_over_is_gone_from_disk_too(network: Network) -> None:
+    package = _package(collection("ours", FIRST_ONLY), collection("brief", FIRST_ONLY, block_to_live=2))
+    database = network.folder / "ledger" / "private.sqlite"
+    async with EmbeddedChannel(network).deploy(
+        Keeper, signature_policy="OR('Org1MSP.peer','Org2MSP.peer')", collections=package
+    ) as deployed:
+        caller = await deployed.as_user("org1/User1")
+        await keep(deployed, "ours")
+        await keep(deployed, "brief")
+        await caller.remote.submit("purge", arguments=["ours", "k"], endorsing_organizations=["Org1MSP"])
+        assert await show(deployed, "ours") == b""
+        assert await show(deployed, "brief") == SECRET
+        for number in range(3):
+            await caller.submit("other", str(number))
+        assert await show(deployed, "brief") == b""
+        restart(network)
+        assert await show(deployed, "ours") == await show(deployed, "brief") == b""
+    network.down()
+    assert SECRET not in database.read_bytes()
+
+
+def _package(*collections: object) -> bytes:
+    from fabric_protos.peer import collection_pb2
+
+    encoded: bytes = collection_pb2.CollectionConfigPackage(config=list(collections)).SerializeToString()
+    return encoded
