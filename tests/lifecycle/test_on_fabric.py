@@ -76,7 +76,7 @@ async def test_approve_commit_upgrade_with_a_signature_policy(admins: list[Lifec
     upgrade = ChaincodeDefinition(name, "2.0", 2)
     for admin in admins:
         await admin.approve(upgrade)
-    await admins[1].commit(upgrade, ["Org1MSP", "Org2MSP"])
+    await wait_until_usable(lambda: admins[1].commit(upgrade, ["Org1MSP", "Org2MSP"]))
     committed = await admins[1].query_committed(name)  # the other peer may be a block behind
     assert committed is not None
     assert committed.sequence == 2
