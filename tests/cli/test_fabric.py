@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cloister.network.binaries import INSTALL_HINT
 from support.programs import fake_programs
 
 
@@ -39,8 +40,7 @@ def test_no_programs_is_one_line_with_a_hint(tmp_path: Path) -> None:
     assert done.returncode == 7
     assert done.stderr.splitlines() == [
         "cloister: error: Fabric programs not found: neither FABRIC_BIN, nor installed, nor on PATH",
-        "hint: run `cloister fabric install`, or set FABRIC_BIN to a folder with Fabric 2.5 or 3.1 programs; "
-        "`cloister network up --embedded` needs none",
+        f"hint: {INSTALL_HINT}",
     ]
 
 

@@ -12,7 +12,7 @@ from fabric_protos.peer import collection_pb2
 
 from cloister.deploy.deploy import connected
 from cloister.errors import MalformedInput, UsageError
-from cloister.gateway import EndorseError, EvaluateError
+from cloister.gateway import EndorseError, EvaluateError, Gateway
 from cloister.lifecycle import (
     ChaincodeDefinition,
     Lifecycle,
@@ -31,7 +31,16 @@ pytestmark = pytest.mark.fabric
 async def admins(any_network: Network) -> AsyncIterator[list[Lifecycle]]:
     first, second = any_network.organisations
     async with connected(first) as gateway1, connected(second) as gateway2:
+        for gateway in (gateway1, gateway2):
+            for organisation in any_network.organisations:
+                await wait_until_usable(lambda: _ask(gateway, any_network, organisation.msp_id))  # noqa: B023
         yield [Lifecycle(gateway, any_network.channel) for gateway in (gateway1, gateway2)]
+
+
+async def _ask(gateway: Gateway, network: Network, msp_id: str) -> bytes:
+    """Through a gateway's peer, of another one: until gossip has told of it, it is not found."""
+    contract = gateway.network(network.channel).contract("_lifecycle")
+    return await contract.evaluate("QueryChaincodeDefinitions", arguments=[b""], endorsing_organizations=[msp_id])
 
 
 def fresh() -> str:
