@@ -101,7 +101,8 @@ async def test_a_contract_error_is_told_to_its_caller_alone_and_nothing_is_submi
     with pytest.raises(ConfidentialCallFailed, match="must not be negative"):
         await callers.submit("org1/User1", "auction", "submit", auction, bidder, "-5")
     found = search_folder(callers.network.folder, {"bidder": bidder.encode(), "text": b"must not be negative"})
-    assert found.hits == ()
+    # The hosts keep copies of the contract, whose text is no secret.
+    assert [hit for hit in found.hits if not hit.file.endswith("/contract/auction.py")] == []
 
 
 async def test_an_ordinary_client_gets_a_coarse_refusal(callers: Callers) -> None:

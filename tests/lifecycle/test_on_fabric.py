@@ -78,7 +78,9 @@ async def test_approve_commit_upgrade_with_a_signature_policy(admins: list[Lifec
     with pytest.raises(EndorseError, match="not agreed to by this org"):
         await admins[0].commit(definition, ["Org1MSP", "Org2MSP"])
     await admins[1].approve(definition)
-    await admins[0].commit(definition, ["Org1MSP", "Org2MSP"])
+    await wait_until_usable(
+        lambda: admins[0].commit(definition, ["Org1MSP", "Org2MSP"])
+    )  # a peer may be a block behind
     committed = await admins[0].query_committed(name)
     assert committed is not None
     assert (committed.version, committed.sequence) == ("1.0", 1)
@@ -148,7 +150,7 @@ async def test_collections_approved_here_are_those_that_the_peer_cli_means(
     assert ready(any_network, name, "--collections-config", str(file)) == {"Org1MSP": True, "Org2MSP": False}
     assert ready(any_network, name) == {"Org1MSP": False, "Org2MSP": False}
     await admins[1].approve(definition)
-    await admins[0].commit(definition, ["Org1MSP", "Org2MSP"])
+    await wait_until_usable(lambda: admins[0].commit(definition, ["Org1MSP", "Org2MSP"]))
     with pytest.raises(EndorseError, match="secrets"):
         await admins[0].approve(ChaincodeDefinition(name, "2.0", 2, collections=collections("secrets", policy) * 2))
 
