@@ -10,7 +10,7 @@ from pathlib import Path
 from cloister.client.initialise import HandOver, Initialised, Initialiser
 from cloister.client.registry_client import RegistryClient
 from cloister.errors import UsageError
-from cloister.gateway import Gateway, connect, endpoint_from_profile, load_identity, load_signer
+from cloister.gateway import Deadlines, Gateway, connect, endpoint_from_profile, load_identity, load_signer
 from cloister.lifecycle import ChaincodeDefinition, Lifecycle
 from cloister.network import Network, Organisation
 from cloister.trusted.attest.measurement import compute_ledger_measurement, compute_measurement
@@ -43,12 +43,14 @@ def _silent(message: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def connected(organisation: Organisation, user: str = "Admin") -> AsyncIterator[Gateway]:
+async def connected(
+    organisation: Organisation, user: str = "Admin", *, deadlines: Deadlines | None = None
+) -> AsyncIterator[Gateway]:
     """A gateway at an organisation's own peer, as one of its users."""
     files = organisation.user(user)
     endpoint = endpoint_from_profile(organisation.folder / "connection.json")
     identity = load_identity(files.msp_id, files.cert_path)
-    async with connect(endpoint, identity, load_signer(files.key_path)) as gateway:
+    async with connect(endpoint, identity, load_signer(files.key_path), deadlines=deadlines) as gateway:
         yield gateway
 
 

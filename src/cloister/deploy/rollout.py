@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cloister.errors import UsageError
-from cloister.gateway import Gateway
+from cloister.gateway import EvaluateError, Gateway
 from cloister.lifecycle import (
     ChaincodeDefinition,
     Lifecycle,
@@ -28,11 +28,13 @@ from .servers import ServerPlan, port_of, start_host, start_ledger, start_plain,
 from .workspace import Workspace, kept_contract
 
 Progress = Callable[[str], None]
+_ANSWERED = "chaincode response 500"
+"""In a Gateway's error: the chaincode was reached, and answered with an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignServer:
-    """A chaincode server that is not ours. `probe`: a function that answers as soon as it can be used."""
+    """A chaincode server that is not ours. `probe`: a function of which it may answer anything, an error too."""
 
     command: Callable[[ServerPlan], list[str]]
     probe: str
@@ -138,6 +140,11 @@ class Rollout:
                 organizations = [organisation.msp_id]
 
                 async def ask() -> object:
-                    return await contract.evaluate(function, endorsing_organizations=organizations)  # noqa: B023
+                    try:
+                        return await contract.evaluate(function, endorsing_organizations=organizations)  # noqa: B023
+                    except EvaluateError as error:
+                        if self.foreign is not None and _ANSWERED in error.message:
+                            return None
+                        raise
 
                 await wait_until_usable(ask)

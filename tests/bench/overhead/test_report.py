@@ -26,7 +26,7 @@ def measured(calls: int, *, seconds: float = 1.0, commit_s: float = 0.1) -> Meas
 
 def result(confidential: list[Measured], plain: list[Measured], *, clients: int = 4) -> RunResult:
     cell = CellResult("100ms", Cell(BID, clients, COMMIT), {PLAIN: plain, CONFIDENTIAL: confidential})
-    return RunResult("2.5.9", 2, [cell], 10.0)
+    return RunResult("2.5.9", 2, [cell], seconds=10.0)
 
 
 def test_ratios_are_taken_round_by_round_and_told_by_client_count() -> None:
@@ -63,6 +63,18 @@ def test_a_server_with_no_success_is_told_as_such_and_not_as_fast() -> None:
     found = document(result([measured(0)], [measured(100)]), PLAN, {})
     assert found["throughput_ratio_confidential_to_plain"] == {"4": 0.0}
     assert found["goals"][0]["reached"] is False
+
+
+def test_a_server_that_was_given_up_is_named_with_the_reason_and_drawn_as_far_as_it_came() -> None:
+    run = result([measured(90)], [measured(100)])
+    run.cells.append(CellResult("100ms", Cell(BID, 8, COMMIT), {PLAIN: [measured(9)], CONFIDENTIAL: [measured(9)]}))
+    run.cells[0].measured["node"] = [measured(50)]
+    run.given_up["node"] = "given up: of 8 clients' calls 7 failed: no"
+    plan = Plan((PLAIN, CONFIDENTIAL, "node"), (), 1, 1.0, ("100ms",))
+    found = document(run, plan, {"fabric_chaincode_python": "not installed"})
+    assert found["throughput_ratio_plain_to_node"] == {"4": 2.0}
+    assert found["not_compared"] == {"fabric_chaincode_python": "not installed", **run.given_up}
+    assert plot(run, plan).count("<circle") == 10
 
 
 def test_quantiles_of_few() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from .work import Call, Work, expected
 COMMIT, REVEAL = "commit", "reveal"
 """How far a client goes before it calls again: to the commit status, or to the opened outcome."""
 Until = str
+_MESSAGE_CHARACTERS = 300
 
 
 @dataclass(slots=True)
@@ -100,10 +102,15 @@ async def _one(caller: Caller, call: Call, until: Until, client: int, seen: _See
         done = await caller(call, until, client)
         _require_expected(call, done)
     except CloisterError as error:
-        message = f"{type(error).__name__}: {error.message}"[:200]
+        message = f"{type(error).__name__}: {_without_names(error.message)}"[:_MESSAGE_CHARACTERS]
         seen.errors[message] = seen.errors.get(message, 0) + 1
     else:
         seen.times.append(done.times)
+
+
+def _without_names(message: str) -> str:
+    """Without what differs from call to call: transaction ids, and which peer it was."""
+    return re.sub(r"127\.0\.0\.1:\d+", "peer", re.sub(r"\[?[0-9a-f]{8,64}\]?", "…", message)).replace("\n", " ")
 
 
 def _require_expected(call: Call, done: Done) -> None:

@@ -9,6 +9,7 @@ from html import escape
 from .drive import COMMIT
 from .report import quantile
 from .run import MAX_MESSAGES, CellResult, Plan, RunResult
+from .servers import LABELS
 from .work import BID
 
 _WIDTH, _HEIGHT, _MARGIN, _TOP = 380, 250, 50, 40
@@ -47,8 +48,8 @@ def plot(result: RunResult, plan: Plan) -> str:
 
 
 def _lines(cells: Sequence[CellResult], of: Callable[[CellResult, str], float]) -> dict[str, Points]:
-    names = list(cells[0].measured) if cells else []
-    return {name: [(item.cell.clients, of(item, name)) for item in cells] for name in names}
+    names = list(dict.fromkeys(name for item in cells for name in item.measured))
+    return {name: [(item.cell.clients, of(item, name)) for item in cells if name in item.measured] for name in names}
 
 
 def _rate(item: CellResult, server: str) -> float:
@@ -80,7 +81,8 @@ def _panel(column: int, row: int, title: str, lines: Mapping[str, Points]) -> st
     for count in clients:
         x, _ = place(count, 0)
         parts.append(f'<text x="{x:.1f}" y="{top + _HEIGHT + 16}" text-anchor="middle">{count}</text>')
-    for number, points in enumerate(lines.values()):
+    for name, points in lines.items():
+        number = list(LABELS).index(name)
         colour = _COLOURS[number % len(_COLOURS)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
@@ -92,7 +94,8 @@ def _panel(column: int, row: int, title: str, lines: Mapping[str, Points]) -> st
 
 def _legend(servers: Sequence[str], y: int) -> list[str]:
     parts, x = [], _MARGIN
-    for number, name in enumerate(servers):
+    for name in servers:
+        number = list(LABELS).index(name)
         colour = _COLOURS[number % len(_COLOURS)]
         parts.append(f'<rect x="{x}" y="{y - 9}" width="10" height="10" fill="{colour}"/>')
         parts.append(f'<text x="{x + 15}" y="{y}">{escape(name)}</text>')

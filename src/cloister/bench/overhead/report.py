@@ -52,12 +52,12 @@ def document(result: RunResult, plan: Plan, not_compared: dict[str, str]) -> dic
             "organisations": 2,
         },
         "servers": list(plan.servers),
-        "not_compared": not_compared,
+        "not_compared": {**not_compared, **result.given_up},
         "seconds": round(result.seconds, 1),
         "cells": [_cell(item) for item in result.cells],
     }
     for above, below in PAIRS:
-        if above in plan.servers and below in plan.servers:
+        if above in plan.servers and below in plan.servers:  # as far as they have been measured
             found |= _main_ratios(result, plan, above, below)
     found["goals"] = [asdict(goal) for goal in goals(result, plan)]
     return found
@@ -133,7 +133,11 @@ def _main_ratios(result: RunResult, plan: Plan, above: str, below: str) -> dict[
     found: dict[str, Any] = {}
     bids = [item for item in result.cells if item.cell.work == BID and item.batch_timeout == plan.batch_timeouts[0]]
     for name, of in (("throughput", rate_ratio), ("latency", latency_ratio)):
-        figures = {str(item.cell.clients): of(item, above, below) for item in bids if item.cell.until == COMMIT}
+        figures = {
+            str(item.cell.clients): of(item, above, below)
+            for item in bids
+            if item.cell.until == COMMIT and {above, below} <= item.measured.keys()
+        }
         label = f"{name}_ratio_{above}_to_{below}"
         found[label] = {clients: round(item.median, 3) for clients, item in figures.items()}
         found[f"{label}_spread"] = {

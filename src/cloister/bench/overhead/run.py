@@ -14,7 +14,7 @@ from cloister.errors import RemoteFailed
 from cloister.network import Network, NetworkOptions
 
 from .drive import COMMIT, REVEAL, Turn, Until, call_all, take_turn
-from .servers import Field, Server, deployed
+from .servers import OWN, Field, Server, deployed
 from .work import Work, preparation
 
 MAX_MESSAGES = 100
@@ -23,16 +23,23 @@ _PREPARING_CLIENTS = 32
 _CATCH_UP_S = 120.0
 _POLL_S = 0.05
 _WARM_UP_S = 0.3
+_MOST_FAILURES = 0.05
+"""For one call that succeeds; a server of others that fails more often is given up."""
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One thing to measure: a work, so many clients, how far they go."""
+    """One thing to measure: a work, so many clients, how far they go, on which servers (empty: on all)."""
 
     work: Work
     clients: int
     until: Until
+    servers: tuple[str, ...] = ()
+
+    def on(self, server: str) -> bool:
+        """Whether this server takes part."""
+        return not self.servers or server in self.servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class RunResult:
     fabric_version: str = ""
     cores: int = field(default_factory=lambda: os.cpu_count() or 1)
     cells: list[CellResult] = field(default_factory=list)
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Server → where and why it has had no more turns."""
     seconds: float = 0.0
 
 
@@ -99,30 +108,40 @@ def run(folder: Path, plan: Plan, *, progress: Progress) -> RunResult:
 
 
 async def _measure_all(network: Network, plan: Plan, batch_timeout: str, result: RunResult, progress: Progress) -> None:
-    works = [cell.work for cell in plan.cells]
-    contracts = sorted({work.contract for work in works})
-    async with deployed(network, plan.servers, contracts, progress=progress) as found:
+    works = {name: [cell.work for cell in plan.cells if cell.on(name)] for name in plan.servers}
+    contracts = {name: sorted({work.contract for work in found}) for name, found in works.items()}
+    async with deployed(network, contracts, progress=progress) as found:
         for server in found.servers:
             progress(f"preparing: {server.name}")
-            await _prepare(server, works)
+            await _prepare(server, works[server.name])
         for number, cell in enumerate(plan.cells, start=1):
             where = f"{number} of {len(plan.cells)}: {cell.work.name}, {cell.clients} clients"
-            result.cells.append(CellResult(batch_timeout, cell, await _measure(found, plan, cell, where, progress)))
+            measured = await _measure(found, plan, cell, where, progress)
+            for name in found.given_up & measured.keys():
+                errors = max((item.turn.errors for item in measured.pop(name)), key=lambda item: sum(item.values()))
+                why = f"given up: of {cell.clients} clients' calls {sum(errors.values())} failed: {next(iter(errors))}"
+                result.given_up.setdefault(name, why)
+            result.cells.append(CellResult(batch_timeout, cell, measured))
 
 
 async def _prepare(server: Server, works: Sequence[Work]) -> None:
+    clients = _PREPARING_CLIENTS if server.name in OWN else 1  # others lose calls that come together
     for contract, steps in preparation(works):
         for calls in steps:
-            await call_all(server.callers[contract], calls, clients=_PREPARING_CLIENTS)
+            await call_all(server.callers[contract], calls, clients=clients)
 
 
 async def _measure(found: Field, plan: Plan, cell: Cell, where: str, progress: Progress) -> dict[str, list[Measured]]:
-    measured: dict[str, list[Measured]] = {server.name: [] for server in found.servers}
+    servers = [server for server in found.servers if cell.on(server.name) and server.name not in found.given_up]
+    measured: dict[str, list[Measured]] = {server.name: [] for server in servers}
     for number in range(plan.rounds):
-        order = found.servers if number % 2 == 0 else list(reversed(found.servers))
-        for server in order:
+        order = servers if number % 2 == 0 else list(reversed(servers))
+        for server in [item for item in order if item.name not in found.given_up]:
             progress(f"{where}, round {number + 1} of {plan.rounds}: {server.name}")
-            measured[server.name].append(await _one_turn(found, server, cell, plan.seconds, seed=number))
+            one = await _one_turn(found, server, cell, plan.seconds, seed=number)
+            measured[server.name].append(one)
+            if server.name not in OWN and sum(one.turn.errors.values()) > _MOST_FAILURES * len(one.turn.times):
+                found.given_up.add(server.name)
     return measured
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from cloister.deploy.deploy import PLAIN_VERSION, Plan, connected, deploy
 from cloister.deploy.rollout import ForeignServer, Rollout
 from cloister.deploy.servers import NAME
 from cloister.deploy.workspace import Workspace
-from cloister.gateway import Gateway
+from cloister.gateway import Deadlines, Gateway
 from cloister.ledger_service.client import open_ledger_service
 from cloister.lifecycle import ChaincodeDefinition
 from cloister.network import Network
@@ -27,6 +27,7 @@ from .callers import confidential_caller, plain_caller
 from .drive import Caller
 
 CONFIDENTIAL, PLAIN = "confidential", "plain"
+OWN = (PLAIN, CONFIDENTIAL)
 LABELS = {
     NODE: "the contract ported to the official Node contract API, on its own server",
     OFFICIAL: "the contract ported to fabric-chaincode-python, on its own server",
@@ -35,6 +36,8 @@ LABELS = {
 }
 _SAMPLES = Path(samples.__file__).parent
 _USER = "User1"
+_DEADLINES = Deadlines(evaluate_s=8.0, endorse_s=8.0)
+"""A server that loses calls shows by its failures; eight seconds each are enough for that."""
 Progress = Callable[[str], None]
 
 
@@ -58,6 +61,8 @@ class Field:
     ledger_services: list[str] = field(default_factory=list)
     """Addresses of the organisations' ledger services."""
     gateways: list[Gateway] = field(default_factory=list)
+    given_up: set[str] = field(default_factory=set)
+    """Servers that failed: they have no more turns. While calls hang in one, peers commit nothing for anybody."""
 
     @property
     def shared(self) -> Pids:
@@ -88,17 +93,20 @@ class Field:
 
 @contextlib.asynccontextmanager
 async def deployed(
-    network: Network, names: Sequence[str], contracts: Iterable[str], *, progress: Progress
+    network: Network, contracts: Mapping[str, Sequence[str]], *, progress: Progress
 ) -> AsyncIterator[Field]:
-    """Deploy these contracts on these servers, and connect a client at every organisation."""
+    """Deploy contracts (server → names), and connect a client at every organisation."""
     found = Field(network)
     async with contextlib.AsyncExitStack() as stack:
-        found.gateways = [await stack.enter_async_context(connected(item, _USER)) for item in network.organisations]
-        for name in names:
-            progress(f"deploying on: {LABELS[name]}")
-            for contract in contracts:
+        found.gateways = [
+            await stack.enter_async_context(connected(item, _USER, deadlines=_DEADLINES))
+            for item in network.organisations
+        ]
+        for name, wanted in contracts.items():
+            progress(f"deploying on: {name}")
+            for contract in wanted:
                 await _deploy(network, name, contract)
-            found.servers.append(await _server(found, name, contracts))
+            found.servers.append(await _server(found, name, wanted))
         yield found
 
 
