@@ -266,15 +266,15 @@ class ConfidentialChannel:
         platform = make_simulation_platform(self.measurement, AUTHORITY_SEED)
         return Enclave(platform=platform, image=self.image, random_bytes=self._random_of(label))
 
-    def provision(self, msp_id: str) -> Provision:
+    def provision(self, msp_id: str, *, sequence: int = 1, policy: AppraisalPolicy | None = None) -> Provision:
         """Where an organisation's enclave belongs."""
         return Provision(
             channel=self.name,
             genesis_hash=self.forged.genesis_hash,
             chaincode=self.chaincode,
-            sequence=1,
+            sequence=sequence,
             msp_id=msp_id,
-            policy=self.policy.encode(),
+            policy=(policy or self.policy).encode(),
             registry=self.registry,
             upgrade_policy_hash=EVERY_ORGANISATION,
             ledger_measurement=_ledger_measurement(),
