@@ -22,14 +22,14 @@ def code_blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.fabric
-async def test_the_contract_of_the_readme_does_what_its_comments_say(fabric_network: Network, tmp_path: Path) -> None:
+async def test_the_contract_of_the_readme_does_what_its_comments_say(embedded_network: Network, tmp_path: Path) -> None:
     contract = tmp_path / "vault.py"
     contract.write_text(code_blocks("python")[0])
     commands = dict(re.findall(r"^(cloister (?:submit|evaluate) .*?) +# (.*)$", README, re.MULTILINE))
     assert commands["cloister evaluate vault read"] == "the combination is 4711"
-    await deploy(fabric_network, Plan("vault", str(contract)))
-    callers = Callers(fabric_network)
+    assert "cloister network up --embedded" in README
+    await deploy(embedded_network, Plan("vault", str(contract)))
+    callers = Callers(embedded_network)
     assert await callers.submit("org1/User1", "vault", "store", "the combination is 4711") == "OK"
     assert await callers.evaluate("org1/User1", "vault", "read") == "the combination is 4711"
     with pytest.raises(ConfidentialCallFailed, match="nothing stored"):

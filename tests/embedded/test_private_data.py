@@ -85,6 +85,21 @@ async def test_members_have_it_others_do_not_and_a_restart_changes_neither(netwo
             restart(network)
 
 
+async def test_what_was_endorsed_before_a_restart_can_be_committed_after_it(network: Network) -> None:
+    package = _package(collection("ours", FIRST_ONLY))
+    async with EmbeddedChannel(network).deploy(
+        Keeper, signature_policy="OR('Org1MSP.peer','Org2MSP.peer')", collections=package
+    ) as deployed:
+        caller = await deployed.as_user("org1/User1")
+        proposal = caller.remote.new_proposal(
+            "keep", arguments=["ours", "k"], transient={"value": SECRET}, endorsing_organizations=["Org1MSP"]
+        )
+        endorsed = await proposal.endorse()
+        restart(network)
+        (await (await endorsed.submit()).status()).require_successful()
+        assert await show(deployed, "ours") == SECRET
+
+
 async def test_what_is_purged_or_over_is_gone_from_disk_too(network: Network) -> None:
     package = _package(collection("ours", FIRST_ONLY), collection("brief", FIRST_ONLY, block_to_live=2))
     database = network.folder / "ledger" / "private.sqlite"

@@ -32,9 +32,11 @@ from cloister.trusted.ledger.transaction import Transaction, parse_transaction
 from .errors import StoreDamaged
 from .locks import ReadWriteLock
 from .private_data import PrivateState, join_collections, parse_rwset, split_collections
-from .store import PrivateRow, Store
+from .store import PrivateRow, Store, TransientRow
 
 _FILTER, _COMMIT_HASH = 2, 4
+MAX_RETENTION = 1000
+"""Blocks that private writes wait for their transaction: core.yaml's transientstoreMaxBlockRetention."""
 
 
 class Modification(NamedTuple):
@@ -44,6 +46,13 @@ class Modification(NamedTuple):
     value: bytes
     timestamp: tuple[int, int]
     is_delete: bool
+
+
+class Transient(NamedTuple):
+    """An endorsed transaction's private writes, and how many blocks there were."""
+
+    height: int
+    parts: dict[Space, bytes]
 
 
 class Ledger:
@@ -56,7 +65,7 @@ class Ledger:
         self._checker = SignatureChecker()
         self._definitions = Definitions(judge.state.value, judge.config)
         self._history: dict[tuple[str, str], list[Version]] = {}
-        self._transient: dict[str, dict[Space, bytes]] = {}
+        self._transient: dict[str, Transient] = {}
         self._limited: set[Space] = set()
         """Collections whose data live for a time only."""
         self.genesis = genesis
@@ -75,6 +84,9 @@ class Ledger:
             store.append(0, with_verdicts(genesis, [Code.VALID], None), [])
         for number in range(1, height):
             ledger._replay(store.block(number))
+        for row in store.transient():
+            noted = ledger._transient.setdefault(row.transaction_id, Transient(row.height, {}))
+            noted.parts[row.namespace, row.collection] = row.rwset
         return ledger
 
     # --- what there is ------------------------------------------------------------------------------------------------
@@ -150,7 +162,12 @@ class Ledger:
 
     def note_private(self, transaction_id: str, private: Any) -> None:
         """Keep an endorsed transaction's private writes (`TxPvtReadWriteSet`) until it is committed."""
-        self._transient.setdefault(transaction_id, {}).update(split_collections(private))
+        noted = self._transient.setdefault(transaction_id, Transient(self.height, {}))
+        parts = split_collections(private)
+        noted.parts.update(parts)
+        self._store.save_transient(
+            [TransientRow(transaction_id, self.height, *space, rwset) for space, rwset in parts.items()]
+        )
 
     def collection(self, namespace: str, name: str) -> Any:
         """A collection's `StaticCollectionConfig`, None if it has none, as implicit ones."""
@@ -194,10 +211,18 @@ class Ledger:
             self._store.append(number, block, rows)
             self._apply(judged, rows)
             self._clean_store(judged)
-            for transaction_id in judged.verdict.transaction_ids:
-                self._transient.pop(transaction_id, None)
+            self._forget_transient(judged.verdict.transaction_ids)
         async with self.grown:
             self.grown.notify_all()
+
+    def _forget_transient(self, committed: Sequence[str]) -> None:
+        """What is committed, and what was endorsed long ago and never submitted."""
+        oldest = self.height - MAX_RETENTION
+        gone = [name for name in committed if name in self._transient]
+        gone += [name for name, item in self._transient.items() if item.height < oldest and name not in gone]
+        for name in gone:
+            del self._transient[name]
+        self._store.drop_transient(gone)
 
     def _replay(self, block: bytes) -> None:
         judged = self.judge(block)
@@ -229,7 +254,7 @@ class Ledger:
     def _private_rows(self, judged: JudgedBlock) -> Iterator[PrivateRow]:
         """What each organisation gets of the block's valid transactions, as far as it was handed in and matches."""
         for item in _valid(judged):
-            handed = self._transient.get(item.transaction_id, {})
+            handed = self._transient[item.transaction_id].parts if item.transaction_id in self._transient else {}
             for namespace in rwset_pb2.TxReadWriteSet.FromString(item.action.results if item.action else b"").ns_rwset:
                 for part in namespace.collection_hashed_rwset:
                     space = (namespace.namespace, part.collection_name)

@@ -59,8 +59,8 @@ async def running(layout: Layout, folder: Path | None) -> AsyncIterator[Running]
             stack.push_async_callback(peer.close)
         work = asyncio.get_running_loop().create_task(orderer.run())
         stack.push_async_callback(_cancelled, work)
-        for server in await _start_servers(layout, ledger, orderer, peers):
-            stack.push_async_callback(server.stop, GRACE_S)
+        servers = await _start_servers(layout, ledger, orderer, peers)
+        stack.push_async_callback(_stopped, servers)
         yield Running(ledger, orderer, peers, work)
 
 
@@ -98,6 +98,11 @@ async def serve(layout: Layout, folder: Path | None) -> None:
         if network.ordering.done():  # nothing would be committed any more: better no network than such a one
             network.ordering.result()
     LOG.info("stopped")
+
+
+async def _stopped(servers: list[Any]) -> None:
+    """All at once: whoever listens to one often listens to another."""
+    await asyncio.gather(*(server.stop(GRACE_S) for server in servers))
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

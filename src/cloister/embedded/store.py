@@ -22,6 +22,10 @@ CREATE TABLE IF NOT EXISTS private_data (
     organisation TEXT, number INTEGER, position INTEGER, namespace TEXT, collection TEXT, rwset BLOB NOT NULL,
     PRIMARY KEY (organisation, number, position, namespace, collection)
 );
+CREATE TABLE IF NOT EXISTS transient (
+    transaction_id TEXT, height INTEGER, namespace TEXT, collection TEXT, rwset BLOB NOT NULL,
+    PRIMARY KEY (transaction_id, namespace, collection)
+);
 CREATE TABLE IF NOT EXISTS packages (organisation TEXT, id TEXT, package BLOB NOT NULL, PRIMARY KEY (organisation, id));
 """
 
@@ -32,6 +36,16 @@ class PrivateRow(NamedTuple):
     organisation: str
     number: int
     position: int
+    namespace: str
+    collection: str
+    rwset: bytes
+
+
+class TransientRow(NamedTuple):
+    """Private writes to one collection of a transaction that was endorsed when there were `height` blocks."""
+
+    transaction_id: str
+    height: int
     namespace: str
     collection: str
     rwset: bytes
@@ -80,6 +94,24 @@ class Store:
         """The private data of one block, of one organisation or of all."""
         query = "SELECT * FROM private_data WHERE number = ? AND (? = '' OR organisation = ?) ORDER BY position"
         return [PrivateRow(*row) for row in self._database.execute(query, (number, organisation, organisation))]
+
+    def save_transient(self, rows: Sequence[TransientRow]) -> None:
+        """Keep what waits for its transaction."""
+        with self._transaction():
+            self._database.executemany("INSERT OR REPLACE INTO transient VALUES (?, ?, ?, ?, ?)", rows)
+
+    def transient(self) -> list[TransientRow]:
+        """Everything that waits for its transaction."""
+        return [TransientRow(*row) for row in self._database.execute("SELECT * FROM transient")]
+
+    def drop_transient(self, transaction_ids: Sequence[str]) -> None:
+        """Forget what waited for these transactions."""
+        if not transaction_ids:
+            return
+        with self._transaction():
+            self._database.executemany(
+                "DELETE FROM transient WHERE transaction_id = ?", [(item,) for item in transaction_ids]
+            )
 
     def drop_private(self, rows: Sequence[PrivateRow]) -> None:
         """Forget private data that was purged or whose time is over."""
