@@ -22,7 +22,7 @@ from fabric_protos.peer import proposal_pb2, proposal_response_pb2
 from cloister.contract import load_contract
 from cloister.contract.server import ChaincodeServer, contract_handler
 from cloister.deploy.deploy import connected
-from cloister.fabric.block import parse_block
+from cloister.fabric.block import Block, parse_block
 from cloister.gateway import connect, load_identity, load_signer
 from cloister.gateway.connection import Endpoint
 from cloister.ledger.verify import verify_ledger
@@ -31,6 +31,7 @@ from cloister.network.client_files import peer_environment
 from cloister.network.configuration import peer_config, write_yaml
 from cloister.network.network import BUILDER
 from cloister.network.processes import free_ports, listens, run_program, start_detached, stop_process, wait_until
+from cloister.trusted.ledger.transaction import parse_transaction
 from support.fabric import FabricCaller, deploy, package_id, peer_cli
 
 pytestmark = pytest.mark.fabric
@@ -192,6 +193,25 @@ async def blocks_of(network: Network) -> list[bytes]:
             await query.evaluate_transaction("GetBlockByNumber", network.channel, str(number))
             for number in range(info.height)
         ]
+
+
+async def test_every_block_holds_the_same_reads_writes_and_verdicts(pair: Pair) -> None:
+    """Those of the lifecycle too: approvals with their hashes, and definitions."""
+    fabric, embedded = await blocks_of(pair.fabric), await blocks_of(pair.embedded)
+    assert len(fabric) == len(embedded)
+    for real, ours in zip(map(parse_block, fabric[1:]), map(parse_block, embedded[1:]), strict=True):
+        assert ours.metadata[_FILTER] == real.metadata[_FILTER]
+        assert results_of(ours) == results_of(real)
+    assert b"namespaces/fields/features/Sequence" in b"".join(results_of(parse_block(embedded[3])))
+
+
+def results_of(block: Block) -> list[bytes]:
+    """Every transaction's read/write set and response."""
+    found = []
+    for index, data in enumerate(block.transactions):
+        action = parse_transaction(data, index).action
+        found.append(action.results + action.response.SerializeToString())
+    return found
 
 
 async def test_ledger_verify_accepts_everything_it_writes(pair: Pair) -> None:

@@ -12,12 +12,16 @@ from typing import Any
 
 import grpc
 import pytest
+from fabric_protos.common import configtx_pb2
 from fabric_protos.discovery import protocol_pb2
 from fabric_protos.gossip import message_pb2
-from fabric_protos.peer import proposal_response_pb2
+from fabric_protos.peer import proposal_response_pb2, transaction_pb2
 
-from cloister.deploy.deploy import Plan, deploy
+from cloister.deploy.deploy import Plan, connected, deploy
+from cloister.fabric.block import parse_block
+from cloister.gateway import EvaluateError
 from cloister.network import Network, Organisation
+from cloister.testing.configs import config_of
 from cloister.testing.signers import Signer, client_signer
 from support.fabric import peer_cli
 
@@ -96,6 +100,41 @@ async def test_discovery_answers_members_only_and_of_its_channel(served: Network
     stranger = signer.under("NoMSP") if channel == served.channel else signer
     query = protocol_pb2.Query(channel=channel, peer_query=protocol_pb2.PeerMembershipQuery())
     assert "access denied" in (await discover(served, query, stranger)).error.content
+
+
+# --- system chaincodes ------------------------------------------------------------------------------------------------
+
+
+async def test_blocks_transactions_and_configurations_are_told(served: Network) -> None:
+    channel = served.channel
+    async with connected(served.organisations[0], "User1") as gateway:
+        blocks, configurations = (gateway.network(channel).contract(name) for name in ("qscc", "cscc"))
+        submitted = await gateway.network(channel).contract("served").submit_async("put", arguments=["k", "v"])
+        number = (await submitted.status()).block_number
+        block = await blocks.evaluate_transaction("GetBlockByNumber", channel, str(number))
+        parsed = parse_block(block)
+        assert block == await blocks.evaluate_transaction("GetBlockByTxID", channel, submitted.transaction_id)
+        by_hash = await blocks.evaluate("GetBlockByHash", arguments=[channel.encode(), parsed.header_hash])
+        assert parse_block(by_hash) == parsed
+        found = transaction_pb2.ProcessedTransaction.FromString(
+            await blocks.evaluate_transaction("GetTransactionByID", channel, submitted.transaction_id)
+        )
+        assert found.validationCode == transaction_pb2.VALID
+        assert found.transactionEnvelope.SerializeToString() in parsed.transactions
+        config_block = parse_block(await configurations.evaluate_transaction("GetConfigBlock", channel))
+        config = configtx_pb2.Config.FromString(await configurations.evaluate_transaction("GetChannelConfig", channel))
+        assert config == config_of(config_block.transactions[0])
+        for contract, arguments in (
+            (blocks, ["GetBlockByNumber", channel, "999999"]),
+            (blocks, ["GetBlockByNumber", channel, "x"]),
+            (blocks, ["GetChainInfo", "another"]),
+            (blocks, ["GetTransactionByID", channel, "00"]),
+            (blocks, ["Nothing", channel, "x"]),
+            (configurations, ["GetConfigBlock", "another"]),
+            (configurations, ["Nothing", channel]),
+        ):
+            with pytest.raises(EvaluateError):
+                await contract.evaluate_transaction(*arguments)
 
 
 # --- the peer CLI -----------------------------------------------------------------------------------------------------
