@@ -8,6 +8,7 @@ to its low-S twin, so that two encodings of one certificate do not count as two 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
-from cloister.fabric.der import BIT_STRING, SEQUENCE, encode_element, read_element
+from cloister.fabric.der import BIT_STRING, INTEGER, SEQUENCE, encode_element, read_element
 from cloister.fabric.pem import first_pem_block
 
 from .errors import IdentityInvalid
@@ -30,6 +31,13 @@ from .signatures import to_low_s
 MAX_CHAIN = 10
 _ECDSA: Final = "1.2.840.10045.4."
 """Beginning of the object identifiers of ECDSA signatures."""
+_POLICY_MAPPINGS: Final = x509.ObjectIdentifier("2.5.29.33")
+_PLAIN_URI: Final = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?"
+)
+_OBJECT_ID, _SET, _VERSION = 0x06, 0x31, 0xA0
+_STRINGS: Final = frozenset({0x0C, 0x12, 0x13, 0x14, 0x16, 0x1E})
+"""Tags of UTF8String, NumericString, PrintableString, T61String, IA5String, BMPString."""
 _HANDLED_CRITICAL = {
     ExtensionOID.BASIC_CONSTRAINTS,
     ExtensionOID.KEY_USAGE,
@@ -159,9 +167,71 @@ def load_pem_certificate(pem: bytes) -> Certificate:
         loaded = x509.load_der_x509_certificate(first_pem_block(pem) or b"")
         certificate = Certificate(loaded.public_bytes(Encoding.DER))
         _ = certificate.parsed.extensions, certificate.subject, certificate.issuer, certificate.public_key
+        is_refused = _is_refused_by_go(certificate)
     except _UNREADABLE as error:
         raise IdentityInvalid("no usable certificate") from error
+    if is_refused:
+        raise IdentityInvalid("a certificate that Go's library does not read")
     return certificate
+
+
+def _is_refused_by_go(certificate: Certificate) -> bool:
+    """What Go's x509.ParseCertificate refuses and the library reads.
+
+    A member's own authority could issue such a certificate: what it endorses would be valid here and nowhere else.
+    """
+    parsed = certificate.parsed
+    return (
+        parsed.serial_number < 0
+        or not _names_one_algorithm(certificate.der, parsed.tbs_certificate_bytes)
+        or not (_is_plain_name(certificate.subject) and _is_plain_name(certificate.issuer))
+        or any(_is_odd(item, is_ca=certificate.is_ca) for item in parsed.extensions)
+    )
+
+
+def _is_odd(extension: x509.Extension[Any], *, is_ca: bool) -> bool:
+    """Extensions that Go takes further apart than the library: what is not plain there counts as unreadable."""
+    value = extension.value
+    if isinstance(value, x509.SubjectAlternativeName):
+        return not all(_PLAIN_URI.fullmatch(uri) for uri in value.get_values_for_type(x509.UniformResourceIdentifier))
+    if isinstance(value, x509.CertificatePolicies):
+        return len({item.policy_identifier for item in value}) != len(list(value))
+    return extension.oid == _POLICY_MAPPINGS or (isinstance(value, x509.NameConstraints) and not is_ca)
+
+
+def _names_one_algorithm(der: bytes, signed: bytes) -> bool:
+    """The algorithm is the same, byte for byte, in what is signed and beside the signature."""
+    outer, inner = read_element(der, 0, SEQUENCE), read_element(signed, 0, SEQUENCE)
+    if outer is None or inner is None:
+        return False
+    version = read_element(signed, inner[0], _VERSION)
+    serial = read_element(signed, version[1] if version is not None else inner[0], INTEGER)
+    if serial is None:
+        return False
+    first, second = read_element(signed, serial[1], SEQUENCE), read_element(der, outer[0] + len(signed), SEQUENCE)
+    if first is None or second is None:
+        return False
+    return signed[serial[1] : first[1]] == der[outer[0] + len(signed) : second[1]]
+
+
+def _is_plain_name(name: bytes) -> bool:
+    """A Name whose values are all of string types that Go knows."""
+    outer = read_element(name, 0, SEQUENCE)
+    if outer is None:
+        return False
+    position = outer[0]
+    while position < outer[1]:
+        relative = read_element(name, position, _SET)
+        if relative is None:
+            return False
+        position = relative[0]
+        while position < relative[1]:
+            attribute = read_element(name, position, SEQUENCE)
+            kind = read_element(name, attribute[0], _OBJECT_ID) if attribute is not None else None
+            if attribute is None or kind is None or name[kind[1]] not in _STRINGS:
+                return False
+            position = attribute[1]
+    return True
 
 
 def load_pem_revocations(pem: bytes) -> x509.CertificateRevocationList:
