@@ -11,6 +11,8 @@ import click
 from cloister.errors import EnvironmentFailed, UsageError
 
 from .bench_honest import honest
+from .bench_micro import micro
+from .bench_soak import soak
 from .bench_start import start
 from .presentation import print_json, status_line, tell, working_folder
 
@@ -27,6 +29,8 @@ def bench() -> None:
 
 
 bench.add_command(honest)
+bench.add_command(micro)
+bench.add_command(soak)
 bench.add_command(start)
 
 

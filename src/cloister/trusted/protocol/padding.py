@@ -37,6 +37,6 @@ def unpad(padded: bytes) -> bytes:
     """Inverse of `pad`, strict: filling must be zero. Raises: MalformedInput."""
     length = int.from_bytes(padded[:_HEADER], "big")
     end = _HEADER + length
-    if len(padded) < _HEADER or end > len(padded) or any(padded[end:]):
+    if len(padded) < _HEADER or end > len(padded) or padded.count(0, end) != len(padded) - end:
         raise MalformedInput("padding: malformed", field="padding")
     return padded[_HEADER:end]
