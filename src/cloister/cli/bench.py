@@ -72,7 +72,7 @@ def ledger(*, transactions: int, rounds: int, keys: int, directory: Path | None,
 @click.option("--quick", is_flag=True, help="Only the main ratios: under a minute.")
 @click.option("--clients", "client_text", default="1,2,4,8,16,32,64,128", show_default=True, help="How many at a time.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Turns of each server.")
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=3.0, show_default=True, help="Length of a turn.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Length of a turn.")
 @click.option(
     "--batch-timeout",
     "timeouts",

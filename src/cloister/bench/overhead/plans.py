@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cloister.bench.others import OFFICIAL
+from cloister.bench.others import NODE, OFFICIAL
 
 from .drive import COMMIT, REVEAL
 from .run import Cell, Plan, until_of
@@ -15,19 +15,25 @@ CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128)
 QUICK_CLIENTS = (1, 16, 64)
 BATCH_TIMEOUTS = ("100ms", "2s")
 """The short one first: two seconds are Fabric's default, and hide any overhead."""
-_FEW, _MANY = 1, 32
+_FEW, _MANY = 1, 16
 
 
 def whole(
     servers: Sequence[str], *, clients: Sequence[int], rounds: int, seconds: float, timeouts: Sequence[str]
 ) -> Plan:
-    """Bids over all client counts on all servers. On our own also the mix over all, and evaluations, reads and writes
-    of several sizes with few and with many clients."""
+    """Bids over all client counts on all servers. On our own also bids to the opened outcome, the mix, and evaluations,
+    reads and writes of several sizes; of these the smallest on Node too: one read or one write, and little else."""
     cells = [Cell(BID, count, COMMIT) for count in clients]
-    cells += [Cell(BID, count, REVEAL, OWN) for count in clients]
-    cells += [Cell(MIX, count, COMMIT, OWN) for count in clients]
+    some = [count for count in clients if count in QUICK_CLIENTS] or clients
+    cells += [Cell(BID, count, REVEAL, OWN) for count in some]
+    cells += [Cell(MIX, count, COMMIT, OWN) for count in some]
     works = [evaluation(bids) for bids in BIDS] + [kind(size) for kind in (getting, putting) for size in VALUE_BYTES]
-    cells += [Cell(work, count, until_of(work), OWN) for work in works for count in (_FEW, _MANY)]
+    simplest = (getting(VALUE_BYTES[0]), putting(VALUE_BYTES[0]))
+    cells += [
+        Cell(work, count, until_of(work), (*OWN, NODE) if work in simplest else OWN)
+        for work in works
+        for count in (_FEW, _MANY)
+    ]
     return Plan(tuple(servers), tuple(cells), rounds, seconds, tuple(timeouts))
 
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cloister.bench.others import OFFICIAL
 from cloister.bench.processes import cpu_seconds, load, paused
 from cloister.errors import RemoteFailed
 from cloister.network import Network, NetworkOptions
 
 from .drive import COMMIT, REVEAL, Turn, Until, call_all, take_turn
 from .servers import OWN, Field, Server, deployed
-from .work import Work, preparation
+from .work import BID, Work, preparation
 
 MAX_MESSAGES = 100
 """Transactions that fill a block."""
@@ -44,13 +45,27 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole run. `seconds`: of each turn; `batch_timeouts`: Go durations, one network each."""
+    """A whole run. `seconds`: of each turn; `batch_timeouts`: Go durations, one network each.
+
+    All cells are measured at the first one. At the others only bids to the commit status are, in turns twice as long:
+    they are there to show how much of a latency is the batch timeout.
+    """
 
     servers: tuple[str, ...]
     cells: tuple[Cell, ...]
     rounds: int
     seconds: float
     batch_timeouts: tuple[str, ...]
+
+    def cells_at(self, batch_timeout: str) -> tuple[Cell, ...]:
+        """What is measured there."""
+        if batch_timeout == self.batch_timeouts[0]:
+            return self.cells
+        return tuple(cell for cell in self.cells if cell.work == BID and cell.until == COMMIT)
+
+    def seconds_at(self, batch_timeout: str) -> float:
+        """How long a turn is there."""
+        return self.seconds if batch_timeout == self.batch_timeouts[0] else 2 * self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +123,16 @@ def run(folder: Path, plan: Plan, *, progress: Progress) -> RunResult:
 
 
 async def _measure_all(network: Network, plan: Plan, batch_timeout: str, result: RunResult, progress: Progress) -> None:
-    works = {name: [cell.work for cell in plan.cells if cell.on(name)] for name in plan.servers}
+    cells, seconds = plan.cells_at(batch_timeout), plan.seconds_at(batch_timeout)
+    works = {name: [cell.work for cell in cells if cell.on(name)] for name in plan.servers}
     contracts = {name: sorted({work.contract for work in found}) for name, found in works.items()}
     async with deployed(network, contracts, progress=progress) as found:
         for server in found.servers:
             progress(f"preparing: {server.name}")
             await _prepare(server, works[server.name])
-        for number, cell in enumerate(plan.cells, start=1):
-            where = f"{number} of {len(plan.cells)}: {cell.work.name}, {cell.clients} clients"
-            measured = await _measure(found, plan, cell, where, progress)
+        for number, cell in enumerate(cells, start=1):
+            where = f"{batch_timeout}, {number} of {len(cells)}: {cell.work.name}, {cell.clients} clients"
+            measured = await _measure(found, cell, plan.rounds, seconds, _at(where, progress))
             for name in found.given_up & measured.keys():
                 errors = max((item.turn.errors for item in measured.pop(name)), key=lambda item: sum(item.values()))
                 why = f"given up: of {cell.clients} clients' calls {sum(errors.values())} failed: {next(iter(errors))}"
@@ -125,20 +141,26 @@ async def _measure_all(network: Network, plan: Plan, batch_timeout: str, result:
 
 
 async def _prepare(server: Server, works: Sequence[Work]) -> None:
-    clients = _PREPARING_CLIENTS if server.name in OWN else 1  # others lose calls that come together
+    clients = 1 if server.name == OFFICIAL else _PREPARING_CLIENTS  # it loses calls that come together
     for contract, steps in preparation(works):
         for calls in steps:
             await call_all(server.callers[contract], calls, clients=clients)
 
 
-async def _measure(found: Field, plan: Plan, cell: Cell, where: str, progress: Progress) -> dict[str, list[Measured]]:
+def _at(where: str, progress: Progress) -> Progress:
+    return lambda text: progress(f"{where}, {text}")
+
+
+async def _measure(
+    found: Field, cell: Cell, rounds: int, seconds: float, progress: Progress
+) -> dict[str, list[Measured]]:
     servers = [server for server in found.servers if cell.on(server.name) and server.name not in found.given_up]
     measured: dict[str, list[Measured]] = {server.name: [] for server in servers}
-    for number in range(plan.rounds):
+    for number in range(rounds):
         order = servers if number % 2 == 0 else list(reversed(servers))
         for server in [item for item in order if item.name not in found.given_up]:
-            progress(f"{where}, round {number + 1} of {plan.rounds}: {server.name}")
-            one = await _one_turn(found, server, cell, plan.seconds, seed=number)
+            progress(f"round {number + 1} of {rounds}: {server.name}")
+            one = await _one_turn(found, server, cell, seconds, seed=number)
             measured[server.name].append(one)
             if server.name not in OWN and sum(one.turn.errors.values()) > _MOST_FAILURES * len(one.turn.times):
                 found.given_up.add(server.name)
