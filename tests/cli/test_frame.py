@@ -34,6 +34,8 @@ SUBCOMMANDS = [
     ["ledger", "suspects"],
     ["demo", "auction"],
     ["bench", "ledger"],
+    ["registry", "list"],
+    ["registry", "revoke"],
     ["upgrade", "approve"],
 ]
 

@@ -124,6 +124,11 @@ def test_an_uninitialised_chaincode_is_told_as_such(made: tuple[KeysMade, bytes]
     assert reason(answer(made, descriptor="", evidence="", endorsements=""), trust) == "not-initialised"
 
 
+def test_c6_keys_of_a_revoked_maker_are_refused(made: tuple[KeysMade, bytes], trust: Trust) -> None:
+    assert reason(answer(made, revoked=True), trust) == "revoked"
+    verify_credentials(answer(made, revoked=False), channel=CHANNEL, chaincode=CHAINCODE, trust=trust)
+
+
 @pytest.mark.parametrize(
     "change",
     [

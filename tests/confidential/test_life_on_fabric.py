@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -54,6 +57,21 @@ async def increment(contract: ConfidentialContract, name: str) -> int:
                 return int((await contract.submit("increment", name)).payload)
             except (EndorseError, CommitRefused):
                 await asyncio.sleep(0)
+
+
+def cloister(network: Network, *arguments: str, fails: int = 0) -> str:
+    """The cloister command on this network; its standard output (or, if it is to fail, standard error)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cloister", *arguments],
+        env={**os.environ, "CLOISTER_NETWORK": str(network.folder), "CLOISTER_STATE": str(network.folder / "state")},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == fails, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr if fails else done.stdout
 
 
 async def test_e3_a_killed_enclave_costs_an_error_at_most_and_nothing_is_doubled(network: Network) -> None:
@@ -174,6 +192,40 @@ async def test_a_sealed_state_of_another_platform_stops_the_host_with_one_line(n
     assert start_again(network) == ["org1 moved"]
     await initialise(network, "moved")
     assert await Callers(network).submit("org2/User1", "moved", "increment", "x") == "1"
+
+
+async def test_c6_a_revoked_enclave_serves_no_more_and_a_fresh_one_takes_its_place(
+    network: Network, tmp_path: Path
+) -> None:
+    await deploy(network, Plan("retiring", COUNTER))
+    callers = Callers(network)
+    done = json.loads(cloister(network, "submit", "--json", "retiring", "increment", "x"))
+    receipt = tmp_path / "receipt"
+    cloister(network, "receipt", "export", "--out", str(receipt), "retiring", done["transaction_id"])
+    listed = {item["msp_id"]: item for item in json.loads(cloister(network, "registry", "list", "--json", "retiring"))}
+    second = listed["Org2MSP"]["evidence_id"]
+    told = cloister(network, "registry", "revoke", "--as", "org2/User1", "retiring", second, fails=5)
+    assert "only administrators may revoke" in told
+    assert "noted" in cloister(network, "registry", "revoke", "--as", "org1/Admin", "retiring", second)
+    assert await callers.evaluate("org2/User1", "retiring", "value", "x") == "1"
+    assert f"revoked {second}" in cloister(network, "registry", "revoke", "--as", "org2/Admin", "retiring", second)
+    with pytest.raises(EvaluateError, match="ledger enclave refused: revoked"):
+        await callers.evaluate("org2/User1", "retiring", "value", "x")
+    assert await callers.evaluate("org1/User1", "retiring", "value", "x") == "1"
+
+    folder = network.organisation("org2").folder / "chaincode" / "retiring"
+    stop_server(folder)
+    (folder / "enclave.sealed").unlink()
+    start_again(network)
+    await initialise(network, "retiring")
+    assert await callers.submit("org2/User1", "retiring", "increment", "x") == "2"
+
+    first = listed["Org1MSP"]["evidence_id"]
+    cloister(network, "registry", "revoke", "--as", "org1/Admin", "retiring", first)  # it had made the keys
+    with pytest.raises(Refused, match="the enclave that made its keys was revoked"):
+        await callers.evaluate("org2/User1", "retiring", "value", "x")
+    pins = ["--policy", str(Workspace(network).policy_path), "--genesis", str(network.genesis_block_path)]
+    assert "receipt holds" in cloister(network, "receipt", "verify", *pins, "--contract", COUNTER, str(receipt))
 
 
 async def test_pins_that_do_not_match_stop_the_client_before_anything_is_sent(network: Network) -> None:

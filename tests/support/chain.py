@@ -55,6 +55,7 @@ from cloister.trusted.protocol.questions import (
     AskMarks,
     AskParameter,
     AskRange,
+    AskRevoked,
     AskTransaction,
     BlockAnswer,
     CallerAnswer,
@@ -62,6 +63,7 @@ from cloister.trusted.protocol.questions import (
     KeySetAnswer,
     MarksAnswer,
     Question,
+    RevokedAnswer,
     SegmentsAnswer,
     TransactionAnswer,
 )
@@ -98,6 +100,8 @@ class Chain:
     definitions: dict[int, bytes] = field(default_factory=dict)
     """Sequence → measurement, committed."""
     revoked: set[bytes] = field(default_factory=set)
+    revoked_enclaves: set[bytes] = field(default_factory=set)
+    """By their signing keys."""
     config_block: int = 0
     administrators: dict[bytes, str] = field(default_factory=dict)
     members: tuple[str, ...] = ("Org1MSP", "Org2MSP")
@@ -319,9 +323,15 @@ class LedgerDouble:
                 descriptor = chain.key_sets.get(question.sequence)
                 key_set_id = parse_descriptor(descriptor).key_set_id if descriptor else b""
                 return KeySetAnswer(head, key_set_id, chain.definitions.get(question.sequence, b""))
-            case AskAdministrators():
-                signed = {chain.administrators[item] for item in question.identities if item in chain.administrators}
-                return AdministratorsAnswer(head, tuple(sorted(signed)), chain.members)
+            case AskAdministrators() | AskRevoked():
+                return self._about_others(head, question)
+
+    def _about_others(self, head: bytes, question: AskAdministrators | AskRevoked) -> Answer:
+        if isinstance(question, AskRevoked):
+            return RevokedAnswer(head, int(question.signing_key in self.chain.revoked_enclaves))
+        administrators = self.chain.administrators
+        signed = {administrators[item] for item in question.identities if item in administrators}
+        return AdministratorsAnswer(head, tuple(sorted(signed)), self.chain.members)
 
     def _envelope_hash(self, block: int) -> bytes:
         """Of the one transaction of a block."""

@@ -196,6 +196,21 @@ def test_c7_nothing_is_exported_without_a_ledger_enclave(image: ContractImage, f
     assert isinstance(export_to(first, newcomer), Exported)
 
 
+def test_c6_a_revoked_enclave_is_given_no_keys_and_none_are_taken_from_it(image: ContractImage, first: First) -> None:
+    chain = first.ledger.chain
+    revoked, honest = provisioned(image, first), provisioned(image, first)
+    exported = export_to(first, honest)
+    assert isinstance(exported, Exported)
+    chain.revoked_enclaves.add(decode_attested_data(evidence_of(revoked).attested_data).signing_key)
+    assert export_to(first, revoked) == Refusal("revoked", "")
+    assert isinstance(export_to(first, honest), Exported)
+    message = ImportKeys(exported.export, first.made.evidence, ENDORSEMENTS)
+    chain.revoked_enclaves = {decode_attested_data(evidence_of(first.enclave).attested_data).signing_key}
+    assert drive(honest, first.ledger, message) == Refusal("revoked", "")
+    chain.revoked_enclaves.clear()
+    assert isinstance(drive(honest, first.ledger, message), Sealed)
+
+
 def upgraded(first: First, *, sample: str = "kv") -> Enclave:
     """Another measurement, committed by whoever satisfies LifecycleEndorsement; its enclave, with a session."""
     newcomer = provisioned(load_sample(sample), first, provision_message("Org2MSP", sequence=2))

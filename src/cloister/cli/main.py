@@ -31,6 +31,7 @@ COMMANDS = {
     "network": ("cloister.cli.network:network", "Start, show and stop a real Fabric network on this machine."),
     "open": ("cloister.cli.transact:open_outcome", "Open a committed transaction's outcome, whenever."),
     "receipt": ("cloister.cli.receipt:receipt", "Show others what a transaction was; check what others show."),
+    "registry": ("cloister.cli.registry:registry", "Show registered enclaves; revoke one."),
     "repair": ("cloister.cli.repair:repair", "Put back what a chaincode last wrote, where others wrote in its name."),
     "submit": ("cloister.cli.transact:submit", "Call a function of a chaincode and commit what it did."),
     "upgrade": ("cloister.cli.upgrade:upgrade", "Approve that a chaincode's keys go to another measurement."),

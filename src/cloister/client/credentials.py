@@ -46,10 +46,11 @@ class Credentials:
 def verify_credentials(answer: bytes, *, channel: str, chaincode: str, trust: Trust) -> Credentials:
     """Verify the registry's answer to `get_key_set` (JSON).
 
-    Steps: 1 the definition is confidential and has a key set · 2 its measurement is pinned · 3 the maker's evidence
-    holds under the client's policy · 4 and belongs to this channel, chaincode and sequence, and obeys a pinned ledger
-    enclave · 5 the maker's attested key signed the descriptor · 6 which says the same as the attested data.
-    Raises: Refused (reason: not-initialised, measurement, binding, ledger-measurement, descriptor, those of
+    Steps: 1 the definition is confidential and has a key set, by an enclave that is not revoked · 2 its measurement is
+    pinned · 3 the maker's evidence holds under the client's policy · 4 and belongs to this channel, chaincode and
+    sequence, and obeys a pinned ledger enclave · 5 the maker's attested key signed the descriptor · 6 which says the
+    same as the attested data.
+    Raises: Refused (reason: not-initialised, revoked, measurement, binding, ledger-measurement, descriptor, those of
         `appraise`); MalformedInput.
     """
     document = _parse(answer)
@@ -58,6 +59,12 @@ def verify_credentials(answer: bytes, *, channel: str, chaincode: str, trust: Tr
             f"chaincode {chaincode} is not initialised: no enclave has published its keys",
             reason="not-initialised",
             hint="run `cloister init` at each organisation",
+        )
+    if document.get("revoked"):
+        raise Refused(
+            f"chaincode {chaincode}: the enclave that made its keys was revoked",
+            reason="revoked",
+            hint="the organisations commit the same definition anew: another enclave makes the next keys",
         )
     measurement = _hex(document["version"], "version")
     if measurement not in trust.measurements:  # 2

@@ -19,6 +19,7 @@ HINTS = {
     "integrity": "the peer served something that was never committed: ask another organisation",
     "definition": "another definition is committed: fetch the enclave's credentials anew",
     "creator": "the caller is not a writer of this channel, or its certificate was revoked",
+    "revoked": "this enclave was revoked in the registry: see docs/host.md, revoking an enclave",
     "earlier-keys": "take over the keys of the definition before: see docs/host.md, upgrades",
     "upgrade": "an administrator of every organisation must approve: see docs/host.md, upgrades",
     "busy": "retry: the enclave is busy",

@@ -6,7 +6,8 @@ anything into its state. Arguments and results carry bytes as base64 text, ids a
 Rules, each the answer to an attack: the appraisal policy is set once · a registration's evidence must satisfy it, name
 this channel (by genesis hash), registry and the *committed* definition's sequence, and its measurement must be that
 definition's version · the registering client must belong to the MSP that the evidence names · the first key set of a
-sequence wins, later ones are refused · a key export must name registered enclaves and be signed by the exporter.
+sequence wins, later ones are refused · a key export must name registered enclaves and be signed by the exporter · an
+enclave is revoked, for good, by an administrator of its own organisation or by those of more than half of them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cloister.contract import Contract, ResponseCode, TransactionContext, Transa
 from cloister.errors import Refused
 from cloister.fabric.proposal import parse_signed_proposal
 from cloister.trusted.attest.appraise import Binding, Verdict, appraise, require_binding
-from cloister.trusted.attest.evidence import decode_endorsements, decode_evidence
+from cloister.trusted.attest.evidence import decode_attested_data, decode_endorsements, decode_evidence
 from cloister.trusted.attest.policy import ReferenceValues, parse_policy
 from cloister.trusted.chaincode.handover import MAX_EXPORT_BYTES, ExportScope, verify_export
 from cloister.trusted.protocol.key_set import parse_descriptor, verify_descriptor
@@ -34,6 +35,12 @@ LEDGER = "ledger"
 ENCLAVE = "enclave"
 KEY_SET = "key-set"
 EXPORT = "export"
+REVOCATION = "revocation"
+"""(REVOCATION, chaincode, evidence id, MSP ID) → transaction in which that organisation asked for it."""
+REVOKED = "revoked"
+"""(REVOKED, chaincode, signing key in hex) → transaction; ledger enclaves read it."""
+_ADMINISTRATOR = "admin"
+"""The organisational unit of administrators, as Fabric's NodeOUs name it unless configured otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,32 @@ class EnclaveRegistry(Contract):
         await stub.put_state(key, json.dumps(record, sort_keys=True))
         return "OK"
 
+    async def revoke(self, ctx: TransactionContext, chaincode: str, evidence_id: str, sequence: int = 0) -> str:
+        """Ask that a registered enclave be believed no more; JSON: revoked, and which organisations have asked.
+
+        Caller: an administrator, by its certificate's organisational unit. That of the enclave's own organisation is
+        enough; else it takes more than half of the organisations that have enclaves of this definition. Nothing takes
+        it back: an enclave with fresh keys may be registered instead.
+        """
+        stub, caller = ctx.get_stub(), ctx.get_client_identity()
+        if not caller.has_organizational_unit(_ADMINISTRATOR):
+            raise TransactionError("revocation refused: only administrators may revoke")
+        number = sequence or (await _definition(ctx, chaincode)).sequence
+        record = await self._enclave(ctx, chaincode, number, evidence_id)
+        own = caller.get_mspid()
+        asked = {own}
+        async for row in await stub.get_state_by_partial_composite_key(REVOCATION, [chaincode, evidence_id]):
+            asked.add(stub.split_composite_key(row.key)[1][-1])
+        organisations = set()
+        async for row in await stub.get_state_by_partial_composite_key(ENCLAVE, [chaincode, str(number)]):
+            organisations.add(json.loads(row.value)["msp_id"])
+        stub_key = stub.create_composite_key(REVOCATION, [chaincode, evidence_id, own])
+        await stub.put_state(stub_key, stub.get_txid())
+        revoked = record["msp_id"] in asked or 2 * len(asked & organisations) > len(organisations)
+        if revoked:
+            await stub.put_state(_revoked_key(ctx, chaincode, record["evidence"]), stub.get_txid())
+        return json.dumps({"revoked": revoked, "asked": sorted(asked)}, sort_keys=True)
+
     @query
     async def get_configuration(self, ctx: TransactionContext) -> str:
         """JSON: policy (text), genesis_hash and ledger_measurement (hex); all empty before `configure`."""
@@ -163,7 +196,7 @@ class EnclaveRegistry(Contract):
     async def get_key_set(self, ctx: TransactionContext, chaincode: str) -> str:
         """JSON: sequence, version, descriptor, and the maker's evidence and endorsements, of the committed definition.
 
-        descriptor and the rest are empty while the definition has no key set.
+        descriptor and the rest are empty while the definition has no key set. `revoked`: whether its maker is.
         """
         definition = await _definition(ctx, chaincode)
         answer = {
@@ -172,6 +205,7 @@ class EnclaveRegistry(Contract):
             "descriptor": "",
             "evidence": "",
             "endorsements": "",
+            "revoked": False,
         }
         key = ctx.get_stub().create_composite_key(KEY_SET, [chaincode, str(definition.sequence)])
         stored = await ctx.get_stub().get_state(key)
@@ -179,11 +213,12 @@ class EnclaveRegistry(Contract):
             maker = await self._enclave(ctx, chaincode, definition.sequence, parse_descriptor(stored).maker.hex())
             answer["descriptor"] = base64.b64encode(stored).decode("ascii")
             answer |= {name: maker[name] for name in ("evidence", "endorsements")}
+            answer["revoked"] = await self._is_revoked(ctx, chaincode, maker["evidence"])
         return json.dumps(answer, sort_keys=True)
 
     @query
     async def list_enclaves(self, ctx: TransactionContext, chaincode: str, sequence: int = 0) -> str:
-        """JSON list of the enclaves registered for a definition: evidence_id and what `register` stored.
+        """JSON list of the enclaves registered for a definition: evidence_id, what `register` stored, and `revoked`.
 
         `sequence` 0: the committed definition's, here and below.
         """
@@ -193,7 +228,9 @@ class EnclaveRegistry(Contract):
         rows = await stub.get_state_by_partial_composite_key(ENCLAVE, [chaincode, str(number)])
         async for row in rows:
             _, parts = stub.split_composite_key(row.key)
-            enclaves.append({"evidence_id": parts[-1], **json.loads(row.value)})
+            record = json.loads(row.value)
+            revoked = await self._is_revoked(ctx, chaincode, record["evidence"])
+            enclaves.append({"evidence_id": parts[-1], **record, "revoked": revoked})
         return json.dumps(enclaves, sort_keys=True)
 
     @query
@@ -237,6 +274,9 @@ class EnclaveRegistry(Contract):
             raise TransactionError("registration refused: the enclave obeys another ledger enclave")
         return verdict
 
+    async def _is_revoked(self, ctx: TransactionContext, chaincode: str, evidence: str) -> bool:
+        return bool(await ctx.get_stub().get_state(_revoked_key(ctx, chaincode, evidence)))
+
     async def _enclave(
         self, ctx: TransactionContext, chaincode: str, sequence: int, evidence_id: str
     ) -> dict[str, str]:
@@ -257,6 +297,12 @@ class EnclaveRegistry(Contract):
 
 def _enclave_key(ctx: TransactionContext, chaincode: str, sequence: int, evidence_id: str) -> str:
     return ctx.get_stub().create_composite_key(ENCLAVE, [chaincode, str(sequence), evidence_id])
+
+
+def _revoked_key(ctx: TransactionContext, chaincode: str, evidence: str) -> str:
+    """By the attested signing key: an enclave that makes keys is attested twice, with one signing key."""
+    attested = decode_attested_data(decode_evidence(_decode(evidence, "evidence")).attested_data)
+    return ctx.get_stub().create_composite_key(REVOKED, [chaincode, attested.signing_key.hex()])
 
 
 def _decode(text: str, what: str) -> bytes:

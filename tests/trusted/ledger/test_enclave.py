@@ -33,6 +33,7 @@ from cloister.trusted.attest.platform import make_simulation_platform
 from cloister.trusted.attest.session import Asker
 from cloister.trusted.ledger import enclave as enclave_module
 from cloister.trusted.ledger import sealing
+from cloister.trusted.ledger.confidential import REVOKED
 from cloister.trusted.ledger.enclave import LedgerEnclave
 from cloister.trusted.ledger.identities import SignatureChecker
 from cloister.trusted.ledger.judge import Judge
@@ -43,9 +44,11 @@ from cloister.trusted.protocol.questions import (
     AskKey,
     AskKeySet,
     AskRange,
+    AskRevoked,
     AskTransaction,
     BlockAnswer,
     KeySetAnswer,
+    RevokedAnswer,
     SegmentsAnswer,
 )
 from cloister.wire.framing import decode_frame, encode_frame
@@ -601,6 +604,31 @@ def test_e5_sessions_and_offers_are_bounded_the_oldest_goes_first(
         call(enclave, SessionHello(party.initiator().hello))
     confirm, _ = initiator.confirm(welcome.welcome, responder_keys(initiator.evidence_of(welcome.welcome)[0]))
     assert refusal(call(enclave, SessionConfirm(welcome.number, confirm))) == "session"
+
+
+def test_c6_a_revoked_enclave_is_told_nothing_from_that_block_on(channel: Channel, keys: KeyHolder) -> None:
+    """Nor after the registry's key is deleted again, nor by a ledger enclave that starts from a checkpoint."""
+    enclave = caught_up(channel)
+    revoked, honest = ChaincodeParty.new(channel), ChaincodeParty.new(channel)
+    asker, other = connected(enclave, revoked), connected(enclave, honest)
+    key = f"\0{REVOKED}\0{CHAINCODE}\0{revoked.keys.signing_public.hex()}\0"
+    elsewhere = f"\0{REVOKED}\0another\0{honest.keys.signing_public.hex()}\0"
+    block = channel.add(channel.put((elsewhere, b"x"), (f"{key}more", b"x"), chaincode=REGISTRY))
+    expect(call(enclave, NextBlocks((block,))), Followed)
+    assert isinstance(ask(enclave, asker, AskBlock(0)), BlockAnswer)
+    block = channel.add(channel.put((key, b"x"), chaincode=REGISTRY))
+    expect(call(enclave, NextBlocks((block,))), Followed)
+    assert refusal(ask(enclave, asker, AskBlock(0))) == "revoked"
+    assert refusal(call(enclave, SessionHello(revoked.initiator().hello))) == "revoked"
+    answer = ask(enclave, other, AskRevoked(revoked.keys.signing_public))
+    assert isinstance(answer, RevokedAnswer)
+    assert answer.revoked
+    block = channel.add(channel.put((key, None), chaincode=REGISTRY))
+    expect(call(enclave, NextBlocks((block,))), Followed)
+    again = started(channel)
+    restore(again, seal(enclave))
+    assert refusal(call(again, SessionHello(revoked.initiator().hello))) == "revoked"
+    assert isinstance(ask(again, connected(again, honest), AskBlock(0)), BlockAnswer)
 
 
 # --- what the host may know -------------------------------------------------------------------------------------------

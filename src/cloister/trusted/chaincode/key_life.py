@@ -13,7 +13,9 @@ from cloister.trusted.protocol.questions import (
     AdministratorsAnswer,
     AskAdministrators,
     AskKeySet,
+    AskRevoked,
     KeySetAnswer,
+    RevokedAnswer,
 )
 from cloister.trusted.protocol.upgrade import EVERY_ORGANISATION, UpgradeApproval, approvers
 from cloister.wire.messages import ExportKeys, ImportKeys
@@ -56,8 +58,8 @@ async def require_no_earlier(sequence: int, session: LedgerSession, *, after: in
 async def export_ring(message: ExportKeys, member: Member, ring: KeyRing, session: LedgerSession) -> bytes:
     """The ring for an enclave of the definition that is committed now.
 
-    Raises: Refused (reason: definition, those of appraisals; upgrade, with the organisations that have not approved);
-        MalformedInput.
+    Raises: Refused (reason: definition, revoked, those of appraisals; upgrade, with the organisations that have not
+        approved); MalformedInput.
     """
     await session.go_on_from_floor()
     sequence = decode_attested_data(decode_evidence(message.evidence).attested_data).sequence
@@ -71,6 +73,7 @@ async def export_ring(message: ExportKeys, member: Member, ring: KeyRing, sessio
         measurement=answer.measurement,
         now_s=head.time_s,
     )
+    await _require_not_revoked(newcomer.attested.signing_key, session, any_definition=True)
     if answer.measurement != ring.current.measurement:
         await _require_upgrade(message.upgrade, member, sequence, answer.measurement, session)
     scope = _scope(member, sequence, ring, member.evidence.evidence_id, newcomer.evidence_id)
@@ -80,7 +83,7 @@ async def export_ring(message: ExportKeys, member: Member, ring: KeyRing, sessio
 async def import_ring(message: ImportKeys, member: Member, earlier: KeyRing | None, session: LedgerSession) -> KeyRing:
     """A ring of this definition, or of an earlier one for an enclave that goes on with it after an upgrade.
 
-    Raises: Refused (reason: export, key-set, key-ring, definition, those of appraisals); MalformedInput.
+    Raises: Refused (reason: export, key-set, key-ring, definition, revoked, those of appraisals); MalformedInput.
     """
     if len(message.export) > MAX_EXPORT_BYTES:
         raise MalformedInput("key export: too long", field="export")
@@ -99,6 +102,7 @@ async def import_ring(message: ImportKeys, member: Member, earlier: KeyRing | No
         measurement=answer.measurement,
         now_s=head.time_s,
     )
+    await _require_not_revoked(exporter.attested.signing_key, session, any_definition=False)
     scope = ExportScope(
         genesis_hash=own.genesis_hash,
         chaincode=own.chaincode,
@@ -113,6 +117,12 @@ async def import_ring(message: ImportKeys, member: Member, earlier: KeyRing | No
     if earlier is not None and ring.name_key != earlier.name_key:
         raise Refused("import refused: other keys than before", reason="key-ring")
     return ring
+
+
+async def _require_not_revoked(signing_key: bytes, session: LedgerSession, *, any_definition: bool) -> None:
+    _, answer = await session.ask(AskRevoked(signing_key), RevokedAnswer, any_definition=any_definition)
+    if answer.revoked:
+        raise Refused("keys refused: to or from an enclave that was revoked", reason="revoked")
 
 
 async def _require_upgrade(

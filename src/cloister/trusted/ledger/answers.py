@@ -27,6 +27,7 @@ from cloister.trusted.protocol.questions import (
     AskMarks,
     AskParameter,
     AskRange,
+    AskRevoked,
     AskTransaction,
     BlockAnswer,
     CallerAnswer,
@@ -34,6 +35,7 @@ from cloister.trusted.protocol.questions import (
     KeySetAnswer,
     MarksAnswer,
     Question,
+    RevokedAnswer,
     SegmentsAnswer,
     TransactionAnswer,
 )
@@ -128,8 +130,8 @@ class Answers:
                 return BlockAnswer(head, self.hashes.get(question.number))
             case AskKeySet():
                 return self._key_set(head, chaincode, question.sequence)
-            case AskAdministrators():
-                return self._administrators(head, question.identities)
+            case AskAdministrators() | AskRevoked():
+                return self._about_others(head, chaincode, question)
 
     def head(self, chaincode: str) -> Head:
         """Where we stand, for one chaincode's enclave."""
@@ -246,6 +248,11 @@ class Answers:
         descriptor = self.coverage.key_sets.find(chaincode, sequence)
         definition = self.coverage.watched[chaincode].get(sequence, NO_DEFINITION)
         return KeySetAnswer(head, descriptor.key_set_id if descriptor is not None else b"", definition.measurement)
+
+    def _about_others(self, head: bytes, chaincode: str, question: AskAdministrators | AskRevoked) -> Answer:
+        if isinstance(question, AskAdministrators):
+            return self._administrators(head, question.identities)
+        return RevokedAnswer(head, int((chaincode, question.signing_key) in self.coverage.revoked))
 
     def _administrators(self, head: bytes, identities: tuple[bytes, ...]) -> AdministratorsAnswer:
         config = self.judge.config

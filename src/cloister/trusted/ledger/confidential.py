@@ -23,6 +23,8 @@ from .definitions import LIFECYCLE, ReadValue
 
 KEY_SET = "key-set"
 """Object type of the registry's composite keys (KEY_SET, chaincode, sequence) → signed key-set descriptor."""
+REVOKED = "revoked"
+"""Object type of the registry's composite keys (REVOKED, chaincode, enclave's signing key in hex)."""
 _MEASUREMENT = re.compile(r"[0-9a-f]{64}")
 _SEQUENCE_KEY = re.compile(r"namespaces/fields/(?P<name>[^/]+)/(?:Sequence|EndorsementInfo)")
 
@@ -110,3 +112,11 @@ class KeySets:
 def is_key_set_key(key: str) -> bool:
     """Whether a key of the registry is one for key sets."""
     return key.startswith(f"\0{KEY_SET}\0")
+
+
+def revoked_enclave(key: str) -> tuple[str, bytes] | None:
+    """(chaincode, signing key of 32 bytes) of the enclave that a key of the registry revokes, None if it is another."""
+    parts = key.split("\0")
+    if len(parts) != 5 or parts[:2] != ["", REVOKED] or parts[4] or not _MEASUREMENT.fullmatch(parts[3]):
+        return None
+    return parts[2], bytes.fromhex(parts[3])

@@ -26,6 +26,7 @@ from .confidential import (
     defined_name,
     is_key_set_key,
     read_definition,
+    revoked_enclave,
 )
 from .definitions import LIFECYCLE
 from .history import Fact, History
@@ -60,6 +61,7 @@ class _Pending:
     marked: set[Fact] = field(default_factory=set)
     """Those of them that are marked."""
     key_sets: dict[str, bytes] = field(default_factory=dict)
+    revoked: set[tuple[str, bytes]] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
     """Names whose definitions the last transaction wrote: what came of it is seen at the next one's position."""
     definitions: dict[str, list[ConfidentialDefinition]] = field(default_factory=dict)
@@ -82,6 +84,8 @@ class Coverage:
         """Watched namespace → its committed definition, NO_DEFINITION if what is committed does not count."""
         self.watched_from: dict[str, int] = {}
         """Watched namespace → least height of which its history tells."""
+        self.revoked: set[tuple[str, bytes]] = set()
+        """(chaincode, signing key) of enclaves that the registry has revoked, for ever."""
         self._registry = registry
         self._marks: dict[tuple[str, bool], Any] = {}
         """(namespace, metadata) → SortedDict key → Mark."""
@@ -106,6 +110,7 @@ class Coverage:
                 )
             elif part.namespace == self._registry:
                 self._note_key_sets(part)
+                self._note_revocations(part)
             if part.namespace in self.watched or part.namespace in self._pending.definitions:
                 if covered and part.namespace == transaction.chaincode:
                     for fact in written_facts(part):
@@ -119,6 +124,7 @@ class Coverage:
         self._note_definitions(Position(state, updates))
         for key, value in self._pending.key_sets.items():
             self.key_sets.note(key, value)
+        self.revoked |= self._pending.revoked
         self.history.record(number, self._changes(state, updates))
         for name, definitions in self._pending.definitions.items():
             for definition in definitions:
@@ -238,6 +244,12 @@ class Coverage:
             known = write.key in self.key_sets.first or write.key in self._pending.key_sets
             if is_key_set_key(write.key) and not known:
                 self._pending.key_sets[write.key] = b"" if write.is_delete else write.value
+
+    def _note_revocations(self, part: NamespaceSet) -> None:
+        for write in part.public.writes:
+            found = revoked_enclave(write.key)
+            if found is not None and write.value and not write.is_delete:
+                self._pending.revoked.add(found)
 
     def _redefine(self, name: str, definition: ConfidentialDefinition, state: State, updates: BlockUpdates) -> None:
         if name not in self.watched:

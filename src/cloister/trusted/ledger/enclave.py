@@ -105,6 +105,7 @@ class _Session:
 
     answerer: Answerer
     chaincode: str
+    signing_key: bytes
 
 
 class LedgerEnclave:
@@ -124,7 +125,7 @@ class LedgerEnclave:
         self._opener: PartOpener | None = None
         self._records: list[bytes] = []
         self._halted: LedgerHalted | None = None
-        self._offers: OrderedDict[int, tuple[Responder, str]] = OrderedDict()
+        self._offers: OrderedDict[int, tuple[Responder, AttestedData]] = OrderedDict()
         self._next_offer = 0
         self._sessions: OrderedDict[bytes, _Session] = OrderedDict()
 
@@ -356,7 +357,7 @@ class LedgerEnclave:
         responder = Responder(party, message.hello, counterpart, self._random)
         with self._lock:
             number, self._next_offer = self._next_offer, self._next_offer + 1
-            self._offers[number] = (responder, attested.chaincode)
+            self._offers[number] = (responder, attested)
             if len(self._offers) > MAX_SESSIONS:
                 self._offers.popitem(last=False)
         return SessionWelcome(number, responder.welcome)
@@ -386,6 +387,7 @@ class LedgerEnclave:
         ):
             if found != expected:
                 raise Refused("session refused: an enclave that belongs elsewhere", reason="binding")
+        _require_not_revoked(answers, attested.chaincode, attested.signing_key)
         return attested
 
     def _confirm(self, message: SessionConfirm) -> SessionReady:
@@ -393,9 +395,9 @@ class LedgerEnclave:
             offer = self._offers.pop(message.number, None)
             if offer is None:
                 raise Refused("session refused: nothing was offered", reason="session")
-            responder, chaincode = offer
+            responder, attested = offer
             answerer = responder.establish(message.confirm)
-            self._sessions[answerer.session_id] = _Session(answerer, chaincode)
+            self._sessions[answerer.session_id] = _Session(answerer, attested.chaincode, attested.signing_key)
             if len(self._sessions) > MAX_SESSIONS:
                 self._sessions.popitem(last=False)
         return SessionReady()
@@ -407,6 +409,7 @@ class LedgerEnclave:
             session = self._sessions.get(session_id)
             if session is None:
                 raise Refused("session refused: it does not stand", reason="session")
+            _require_not_revoked(answers, session.chaincode, session.signing_key)
             number, encoded = session.answerer.open(message.sealed)
             _, question = QUESTIONS.decode(encoded)
             answer = answers.answer(session.chaincode, question)
@@ -418,6 +421,12 @@ class LedgerEnclave:
         if self._member is None or self._answers is None:
             raise Refused("refused: the ledger enclave is not started", reason="not-started")
         return self._member, self._answers
+
+
+def _require_not_revoked(answers: Answers, chaincode: str, signing_key: bytes) -> None:
+    """From the block of its revocation on an enclave is told nothing, so it can run nothing."""
+    if (chaincode, signing_key) in answers.coverage.revoked:
+        raise Refused("session refused: this enclave was revoked", reason="revoked")
 
 
 def _scope(member: _Member) -> CheckpointScope:

@@ -94,6 +94,13 @@ class AskAdministrators:
     identities: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AskRevoked:
+    """Has the registry revoked the enclave of this chaincode with this attested signing key (32 bytes)?"""
+
+    signing_key: bytes
+
+
 # --- answers --------------------------------------------------------------------------------------------------------
 
 
@@ -195,17 +202,61 @@ class AdministratorsAnswer:
     all: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RevokedAnswer:
+    """`revoked` 0 or 1."""
+
+    head: bytes
+    revoked: int
+
+
 Question = (
-    AskCaller | AskKey | AskParameter | AskMarks | AskRange | AskTransaction | AskBlock | AskKeySet | AskAdministrators
+    AskCaller
+    | AskKey
+    | AskParameter
+    | AskMarks
+    | AskRange
+    | AskTransaction
+    | AskBlock
+    | AskKeySet
+    | AskAdministrators
+    | AskRevoked
 )
 Answer = (
-    CallerAnswer | SegmentsAnswer | MarksAnswer | TransactionAnswer | BlockAnswer | KeySetAnswer | AdministratorsAnswer
+    CallerAnswer
+    | SegmentsAnswer
+    | MarksAnswer
+    | TransactionAnswer
+    | BlockAnswer
+    | KeySetAnswer
+    | AdministratorsAnswer
+    | RevokedAnswer
 )
 
 HEADS: Codec[Head] = Codec((Head,))
 QUESTIONS: Codec[Question] = Codec(
-    (AskCaller, AskKey, AskParameter, AskMarks, AskRange, AskTransaction, AskBlock, AskKeySet, AskAdministrators)
+    (
+        AskCaller,
+        AskKey,
+        AskParameter,
+        AskMarks,
+        AskRange,
+        AskTransaction,
+        AskBlock,
+        AskKeySet,
+        AskAdministrators,
+        AskRevoked,
+    )
 )
 ANSWERS: Codec[Answer] = Codec(
-    (CallerAnswer, SegmentsAnswer, MarksAnswer, TransactionAnswer, BlockAnswer, KeySetAnswer, AdministratorsAnswer)
+    (
+        CallerAnswer,
+        SegmentsAnswer,
+        MarksAnswer,
+        TransactionAnswer,
+        BlockAnswer,
+        KeySetAnswer,
+        AdministratorsAnswer,
+        RevokedAnswer,
+    )
 )
