@@ -45,11 +45,8 @@ class Endorser:
         try:
             if not invocation.channel or invocation.chaincode in _WITHOUT_STATE:
                 return await self._answer(invocation, None)
-            await self.peer.ledger.lock.acquire_read()
-            try:
+            async with self.peer.ledger.lock.reading():
                 return await self._answer(invocation, self.peer.simulate(invocation.transaction_id))
-            finally:
-                await self.peer.ledger.lock.release_read()
         except ExecutionFailed as error:
             return _failed(str(error))
 

@@ -12,33 +12,51 @@ from collections.abc import AsyncIterator
 
 
 class ReadWriteLock:
-    """For one event loop."""
+    """For one event loop. Whoever is cancelled while waiting leaves no trace."""
 
     def __init__(self) -> None:
         self._readers = 0
-        self._waiting = 0
-        self._changed = asyncio.Condition()
+        self._writers = 0
+        """Those that write or wait to write."""
+        self._writing = False
+        self._waiting: list[asyncio.Future[None]] = []
 
-    async def acquire_read(self) -> None:
-        """Begin to read; `release_read` ends it."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._waiting == 0)
-            self._readers += 1
-
-    async def release_read(self) -> None:
-        """End what `acquire_read` began."""
-        async with self._changed:
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """Among readers for the time of the block."""
+        while self._writers:
+            await self._change()
+        self._readers += 1
+        try:
+            yield
+        finally:
             self._readers -= 1
-            self._changed.notify_all()
+            self._wake()
 
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
         """Alone for the time of the block."""
-        async with self._changed:
-            self._waiting += 1
+        self._writers += 1
+        try:
+            while self._readers or self._writing:
+                await self._change()
+            self._writing = True
             try:
-                await self._changed.wait_for(lambda: self._readers == 0)
                 yield
             finally:
-                self._waiting -= 1
-                self._changed.notify_all()
+                self._writing = False
+        finally:
+            self._writers -= 1
+            self._wake()
+
+    async def _change(self) -> None:
+        """Until somebody has ended."""
+        change = asyncio.get_running_loop().create_future()
+        self._waiting.append(change)
+        await change
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            if not change.done():
+                change.set_result(None)
