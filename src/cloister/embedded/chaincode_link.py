@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from fabric_protos.peer import chaincode_pb2, chaincode_shim_pb2
+from fabric_protos.peer import chaincode_pb2, chaincode_shim_pb2, proposal_response_pb2
 
 from cloister.errors import CloisterError, MalformedInput
 from cloister.fabric.decoding import decode_message
@@ -239,13 +239,7 @@ def parse_completed(message: Any, transaction_id: str) -> tuple[Any, Any]:
     if message.type == Kind.ERROR:
         raise ExecutionFailed(f"transaction returned with failure: {message.payload.decode(errors='replace')}")
     try:
-        response = decode_message(_response(), message.payload, "response")
+        response = decode_message(proposal_response_pb2.Response(), message.payload, "response")
     except MalformedInput as error:
         raise ExecutionFailed(f"failed to unmarshal response for transaction {transaction_id}") from error
     return response, message.chaincode_event if message.HasField("chaincode_event") else None
-
-
-def _response() -> Any:
-    from fabric_protos.peer import proposal_response_pb2
-
-    return proposal_response_pb2.Response()

@@ -72,13 +72,12 @@ class Context:
 
 async def answer(context: Context, kind: int, payload: bytes) -> bytes:
     """The payload of the answer to one request. Raises: SimulationFailed."""
-    handler = _HANDLERS.get(kind)
-    if handler is None:
-        raise SimulationFailed(f"cannot handle message ({Kind.Type.Name(kind)}) while in ready state")
     try:
         if kind == Kind.INVOKE_CHAINCODE:
             return await _invoke(context, payload)
-        return handler(context, payload)
+        if kind in _HANDLERS:
+            return _HANDLERS[kind](context, payload)
+        raise SimulationFailed(f"cannot handle message ({kind}) while in ready state")
     except MalformedInput as error:
         raise SimulationFailed(f"unmarshal failed: {error.message}") from error
 
@@ -194,10 +193,6 @@ async def _invoke(context: Context, payload: bytes) -> bytes:
     return _encode(await context.call(context.invocation, context.simulation, name, spec.input))
 
 
-def _unreachable(context: Context, payload: bytes) -> bytes:
-    raise AssertionError((context, payload))
-
-
 def _encode(message: Any) -> bytes:
     encoded: bytes = message.SerializeToString()
     return encoded
@@ -216,5 +211,4 @@ _HANDLERS: dict[int, Callable[[Context, bytes], bytes]] = {
     Kind.GET_HISTORY_FOR_KEY: _history,
     Kind.QUERY_STATE_NEXT: _next,
     Kind.QUERY_STATE_CLOSE: _close,
-    Kind.INVOKE_CHAINCODE: _unreachable,
 }

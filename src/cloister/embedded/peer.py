@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+from fabric_protos.peer.lifecycle import db_pb2
+
 from cloister.testing.signers import Signer
 from cloister.trusted.ledger.definitions import IMPLICIT_PREFIX, LIFECYCLE
 
@@ -66,7 +68,7 @@ class Peer:
             if held is None or held.value != value:
                 return None
         held = private.get(space, field_key(SOURCES, private_name, "PackageID").encode())
-        return _string(held.value) if held is not None else None
+        return str(db_pb2.StateData.FromString(held.value).String) if held is not None else None
 
     def runs(self, name: str) -> bool:
         """Whether this peer can run a chaincode: defined, approved, installed."""
@@ -113,10 +115,3 @@ class _Unrecorded:
 
     def put(self, key: str, value: bytes) -> None:
         raise AssertionError((key, value))
-
-
-def _string(encoded: bytes) -> str:
-    from fabric_protos.peer.lifecycle import db_pb2
-
-    text: str = db_pb2.StateData.FromString(encoded).String
-    return text
