@@ -221,3 +221,17 @@ def test_package_install_approve_commit_host_init_submit(foreign: Foreign) -> No
     elsewhere = ["--contract", AUCTION, "--genesis", "11" * 32]
     refused = foreign.cloister("submit", *foreign.client(first, "User1"), *elsewhere, "auction", "create", "x", fails=4)
     assert "genesis hash" in refused
+
+    # What administrators do later.
+    enclaves = json.loads(foreign.cloister("registry", "list", *foreign.client(first, "User1"), "--json", "auction"))
+    assert sorted(item["msp_id"] for item in enclaves) == [first.msp_id, second.msp_id]
+    service = ["--ledger-service", f"127.0.0.1:{ports[4]}"]
+    assert "nothing to repair" in foreign.cloister(
+        "repair", *foreign.client(first, "User1"), *trust, *service, "auction"
+    )
+    approval = ["--measurement", "11" * 32, "--genesis", str(genesis), "--json", "auction"]
+    approved = json.loads(foreign.cloister("upgrade", "approve", *foreign.client(second, "Admin"), *approval))
+    assert (approved["sequence"], approved["approved_by"]) == (2, second.msp_id)
+    waits = ["--config", "host-1.toml", "--approval", approved["file"]]
+    refused = foreign.cloister("host", "export", *waits, *foreign.client(first, "Admin"), fails=4)
+    assert "approves another sequence: expected 1, got 2" in refused

@@ -41,7 +41,8 @@ def repair(
     """Put back what CHAINCODE itself last wrote, where a transaction that no enclave signed wrote under its name.
 
     Reading such keys fails closed; `cloister ledger suspects` lists them, and shows each KEY as it is given here.
-    Without KEY and --transaction everything that is listed is repaired. A key that CHAINCODE never wrote, or had
+    Without KEY and --transaction everything that is listed is repaired, but for what was there before CHAINCODE became
+    confidential: name the KEY, or --transaction before, to delete that. A key that CHAINCODE never wrote, or had
     deleted, is deleted. Enclaves restore only what their ledger enclave knows as last covered, so anybody who may write
     on the channel may repair.
     """
@@ -52,7 +53,7 @@ def repair(
     from cloister.client.repair import parse_suspects
 
     listed = parse_suspects(ask_service(address, lambda service: service.suspects()), chaincode)
-    chosen = _choose(listed, chaincode, transactions, [parse_key(key) for key in keys])
+    chosen = choose(listed, chaincode, transactions, [parse_key(key) for key in keys])
     done = asyncio.run(_repair(target, chaincode, chosen, organizations, dry_run=dry_run, quiet=as_json))
     if as_json:
         print_json(done)
@@ -64,10 +65,12 @@ def repair(
         click.echo("nothing to repair")
 
 
-def _choose(
+def choose(
     listed: Sequence[Suspect], chaincode: str, transactions: Sequence[str], keys: Sequence[str]
 ) -> list[Suspect]:
-    """Raises: UsageError if something is named that is not listed."""
+    """What to repair of what is listed. Raises: UsageError if something is named that is not."""
+    from cloister.client.repair import BEFORE
+
     for what, named, known in (
         ("transaction", transactions, {item.transaction_id for item in listed}),
         ("key", keys, {item.key for item in listed}),
@@ -81,7 +84,9 @@ def _choose(
     chosen = {
         item.key
         for item in listed
-        if (not transactions or item.transaction_id in transactions) and (not keys or item.key in keys)
+        if (not transactions or item.transaction_id in transactions)
+        and (not keys or item.key in keys)
+        and (transactions or keys or item.transaction_id != BEFORE)
     }
     return [item for item in listed if item.key in chosen]  # value and endorsement parameter are repaired together
 

@@ -19,6 +19,8 @@ from cloister.trusted.chaincode.repair import REPAIR
 
 from .confidential import ConfidentialContract, ConfidentialResult
 
+BEFORE = "before"
+"""Instead of a transaction id: written before the namespace became confidential (trusted/ledger/coverage.py)."""
 _MAX_KEYS = 100
 _MAX_BYTES = 1 << 20
 """Of one transaction, but for a single value that is larger: orderers refuse what is too large (10 MB by default)."""
