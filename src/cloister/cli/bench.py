@@ -10,6 +10,7 @@ import click
 
 from cloister.errors import EnvironmentFailed, UsageError
 
+from .bench_failures import failures
 from .bench_honest import honest
 from .bench_micro import micro
 from .bench_soak import soak
@@ -28,6 +29,7 @@ def bench() -> None:
     """Measure on this machine, beside something real in the same run."""
 
 
+bench.add_command(failures)
 bench.add_command(honest)
 bench.add_command(micro)
 bench.add_command(soak)

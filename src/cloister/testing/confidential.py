@@ -183,6 +183,7 @@ class ConfidentialChannel:
         self.checkpoints = checkpoints
         self.patience_s = patience_s
         self._seed = seed
+        self._streams: dict[str, _Seeded] = {}
         self.image = image_of(contract)
         self.state = CommittedState()
         self.hosts: list[Host] = []
@@ -367,7 +368,10 @@ class ConfidentialChannel:
         return parse_endorsed_transaction(envelope).transaction_id
 
     def _random_of(self, label: str) -> Callable[[int], bytes]:
-        return os.urandom if self._seed is None else _Seeded(self._seed + b"/" + label.encode())
+        """What is drawn under this label: one stream, however often it is asked for."""
+        if self._seed is None:
+            return os.urandom
+        return self._streams.setdefault(label, _Seeded(self._seed + b"/" + label.encode()))
 
     # --- within -----------------------------------------------------------------------------------------------------
 

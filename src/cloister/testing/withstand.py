@@ -121,6 +121,12 @@ async def attack_all(
         raise UsageError("secrets: expected two or more different ones, to compare what is seen of them")
     stage = _Stage(contract, scenario)
     findings = await _compare_secrets(stage, secrets)
+    if switches := tuple(attacks):
+        findings += await _attack_in_turn(stage, secrets, switches)
+    return Report(tuple(sorted(findings, key=lambda item: (item.row[0], int(item.row[1:])))))
+
+
+async def _attack_in_turn(stage: _Stage, secrets: Sequence[str], switches: Sequence[Attack]) -> list[Finding]:
     honest = await stage.honest(secrets[0])
     if honest.told != (await stage.honest(secrets[0])).told:
         raise UsageError(
@@ -128,12 +134,12 @@ async def attack_all(
             hint="return only what must be equal whatever a host does",
         )
     opportunities = await _count(stage, secrets[0])
-    for switch in attacks:
-        if issubclass(ADVERSARIES[switch], NeverSubmitted):
-            findings.append(await _told_early(stage, switch, secrets))
-        else:
-            findings.append(await _attacked(stage, switch, secrets[0], honest.told, opportunities[switch]))
-    return Report(tuple(sorted(findings, key=lambda item: (item.row[0], int(item.row[1:])))))
+    return [
+        await _told_early(stage, switch, secrets)
+        if issubclass(ADVERSARIES[switch], NeverSubmitted)
+        else await _attacked(stage, switch, secrets[0], honest.told, opportunities[switch])
+        for switch in switches
+    ]
 
 
 @dataclass(frozen=True)
