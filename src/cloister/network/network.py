@@ -62,7 +62,7 @@ def _remove(folder: Path) -> None:
 
 
 SERVERS = ("chaincode/*", "ledger")
-"""Folders within an organisation's where servers of ours keep their pid files."""
+"""Folders within an organisation's where servers of ours keep their pid files: what needs others comes before them."""
 
 
 class Network:
@@ -154,7 +154,11 @@ class Network:
 
     def down(self, *, remove: bool = False) -> int:
         """Stop everything; returns how many programs were running. `remove` deletes the folder too."""
-        stopped = sum(stop_process(path.parent, path.stem) for path in self._chaincode_pids())
+        stopped = 0
+        for place in SERVERS:
+            pids = self._server_pids(place)
+            with ThreadPoolExecutor(max(1, len(pids))) as pool:
+                stopped += sum(pool.map(lambda path: stop_process(path.parent, path.stem), pids))
         for nodes in self._stopping_order():
             with ThreadPoolExecutor(len(nodes)) as pool:
                 stopped += sum(pool.map(Node.stop, nodes))
@@ -162,10 +166,9 @@ class Network:
             _remove(self.folder)
         return stopped
 
-    def _chaincode_pids(self) -> list[Path]:
-        """Pid files of chaincode servers that were deployed on this network."""
-        folders = [item.folder for item in self.organisations]
-        return sorted(path for folder in folders for place in SERVERS for path in folder.glob(f"{place}/*.pid"))
+    def _server_pids(self, place: str) -> list[Path]:
+        """Pid files of servers of ours that were deployed on this network."""
+        return sorted(path for item in self.organisations for path in item.folder.glob(f"{place}/*.pid"))
 
     @property
     def is_embedded(self) -> bool:
