@@ -18,7 +18,10 @@ from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_respo
 from cloister.errors import MalformedInput
 
 from .decoding import decode_message
+from .wire_format import remarshalled
 
+_ENVELOPE_FIELDS = 2
+"""Fields of a `common.Envelope`: payload and signature."""
 VALIDATION_PARAMETER = "VALIDATION_PARAMETER"
 NO_VALIDATION_PARAMETER = "NO_VALIDATION_PARAMETER"
 """Written as a key's metadata to take its endorsement parameter away: what is written replaces all that was there. An
@@ -141,9 +144,14 @@ def is_well_formed(envelope: bytes) -> bool:
     """
     try:
         outer = decode_message(common_pb2.Envelope(), envelope, "envelope")
+        return bool(outer.payload and outer.signature) and is_written_by_go(outer, envelope)
     except MalformedInput:
         return False
-    return bool(outer.payload and outer.signature) and outer.SerializeToString() == envelope
+
+
+def is_written_by_go(outer: Any, envelope: bytes) -> bool:
+    """Whether Go writes this `common.Envelope` as it was, unknown fields and all. Raises: MalformedInput."""
+    return outer.SerializeToString() == envelope or remarshalled(envelope, _ENVELOPE_FIELDS) == envelope
 
 
 def parse_endorsed_transaction(envelope: bytes) -> EndorsedTransaction:

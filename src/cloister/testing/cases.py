@@ -123,6 +123,11 @@ def structure_cases(cast: Cast) -> Iterator[Case]:
     yield _case("two actions", [put.but(transaction=lambda message: message.actions.add())], code)
     yield _case("no data", [put.but(payload=_field("data", b""))], code)
     yield _case("garbage data", [put.but(payload=_field("data", b"\xff"))], code)
+    yield _case("a number of more than 64 bits", [put.but(payload=_more_data(b"\x78" + b"\x80" * 9 + b"\x02"))], code)
+    yield _case("a number of 64 bits", [put.but(payload=_more_data(b"\x78" + b"\x80" * 9 + b"\x01"))], Code.VALID)
+    yield _case("a tag of six bytes", [put.but(payload=_more_data(b"\xf8\x80\x80\x80\x80\x00\x01"))], Code.VALID)
+    yield _case("an unknown group", [put.but(payload=_more_data(b"\x7b\xf8\x80\x80\x80\x80\x00\x01\x7c"))], Code.VALID)
+    yield _case("an unfinished group", [put.but(payload=_more_data(b"\x7b"))], code)
     yield _case("no proposal payload", [put.but(endorsed=_field("chaincode_proposal_payload", b""))], code)
     yield _case("another proposal payload", [put.but(endorsed=_field("chaincode_proposal_payload", b"x"))], code)
     yield _case("no response payload", [put.but(endorsed=_endorsed("proposal_response_payload", b""))], code)
@@ -317,6 +322,10 @@ def _case(name: str, drafts: Sequence[Draft], *expected: Code) -> Case:
 
 def _field(name: str, value: Any) -> Bend:
     return lambda message: setattr(message, name, value)
+
+
+def _more_data(more: bytes) -> Bend:
+    return lambda message: setattr(message, "data", message.data + more)
 
 
 def _endorsed(name: str, value: Any) -> Bend:

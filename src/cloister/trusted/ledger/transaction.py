@@ -21,6 +21,7 @@ from fabric_protos.peer import chaincode_event_pb2, proposal_pb2, proposal_respo
 from cloister.errors import MalformedInput
 from cloister.fabric.decoding import decode_message
 from cloister.fabric.proposal import compute_transaction_id
+from cloister.fabric.transaction import is_written_by_go
 
 from .codes import Code, Invalid
 from .errors import LedgerHalted
@@ -156,7 +157,7 @@ def extract_namespaces(encoded: bytes) -> tuple[NamespaceSet, ...] | None:
 def _parse_headers(found: Transaction, encoded: bytes) -> Any:
     envelope = _decode(common_pb2.Envelope(), encoded, Code.INVALID_OTHER_REASON)  # 1
     signed, signature = envelope.payload, envelope.signature
-    found.well_formed = bool(signed and signature and envelope.SerializeToString(deterministic=True) == encoded)
+    found.well_formed = bool(signed and signature and is_written_by_go(envelope, encoded))
     payload = _decode(common_pb2.Payload(), signed, Code.BAD_PAYLOAD)  # 2
     if not payload.HasField("header"):
         raise LedgerHalted("a payload without header", reason="header")
