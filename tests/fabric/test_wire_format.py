@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fabric_protos.common import policies_pb2
 from google.protobuf.any_pb2 import Any
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +63,29 @@ def test_any_bytes_are_a_message_or_malformed(encoded: bytes) -> None:
             read()
         except MalformedInput:
             continue
+
+
+@pytest.mark.parametrize("depth", [50, 150, 5000, 200_000])
+@pytest.mark.parametrize("odd", [b"", TAG + b"\x01"], ids=["plain", "odd"])
+def test_e1_messages_within_messages_are_read_or_malformed(depth: int, odd: bytes) -> None:
+    """Signature policies are recursive, and whoever runs a chaincode sets them for its keys."""
+    policy = odd
+    for _ in range(min(depth, 5000)):
+        rule = b"\x12" + _length(policy) + policy
+        policy = b"\x12" + _length(rule) + rule
+    groups = b"\x7b" * depth + b"\x7c" * depth
+    try:
+        decode_message(policies_pb2.SignaturePolicy(), policy + (groups if depth > 5000 else b""), "policy")
+    except MalformedInput:
+        assert depth > 25
+
+
+def _length(content: bytes) -> bytes:
+    found, left = bytearray(), len(content)
+    while left > 0x7F:
+        found.append(left & 0x7F | 0x80)
+        left >>= 7
+    return bytes([*found, left])
 
 
 def test_an_envelope_is_well_formed_if_go_writes_it_as_it_was() -> None:

@@ -13,7 +13,9 @@ from typing import Any
 from cloister.errors import MalformedInput
 
 _VARINT, _FIXED64, _BYTES, _START, _END, _FIXED32 = 0, 1, 2, 3, 4, 5
-_MAX_NUMBER, _MAX_GROUPED_NUMBER, _MAX_DEPTH = 2**29 - 1, 2**31 - 1, 10_000
+_MAX_NUMBER, _MAX_GROUPED_NUMBER = 2**29 - 1, 2**31 - 1
+_MAX_DEPTH, _MAX_GROUPS = 100, 10_000
+"""Messages and groups within one another: as upb takes the ones, and Go the others."""
 _MESSAGE = 11
 _WIRE_TYPES = {
     **dict.fromkeys((3, 4, 5, 8, 13, 14, 17, 18), _VARINT),
@@ -111,7 +113,7 @@ def _end_of_group(encoded: bytes, position: int, number: int) -> int:
             if inner != open_groups.pop():
                 raise _malformed()
         elif wire_type == _START:
-            if len(open_groups) > _MAX_DEPTH:
+            if len(open_groups) > _MAX_GROUPS:
                 raise _malformed()
             open_groups.append(inner)
         else:
