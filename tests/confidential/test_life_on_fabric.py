@@ -213,6 +213,8 @@ async def test_c6_a_revoked_enclave_serves_no_more_and_a_fresh_one_takes_its_pla
         await callers.evaluate("org2/User1", "retiring", "value", "x")
     assert await callers.evaluate("org1/User1", "retiring", "value", "x") == "1"
 
+    told = cloister(network, "init", "--as", "org2/Admin", "retiring", fails=4)
+    assert f"enclave {second} of Org2MSP was revoked" in told
     folder = network.organisation("org2").folder / "chaincode" / "retiring"
     stop_server(folder)
     (folder / "enclave.sealed").unlink()

@@ -94,6 +94,7 @@ class Initialiser:
             status = await self._ask("status")
         if status["state"] != "ready":
             raise RemoteFailed(f"enclave of {self._msp_id} is {status['state']}, expected ready", hint="try again")
+        await self._require_not_revoked(status["evidence_id"])
         return Initialised(
             msp_id=self._msp_id,
             chaincode=self._chaincode,
@@ -104,6 +105,15 @@ class Initialiser:
             kind=status["kind"],
             made_keys=made_keys,
         )
+
+    async def _require_not_revoked(self, evidence_id: str) -> None:
+        for enclave in await self._registry.query("list_enclaves", self._chaincode):
+            if enclave["evidence_id"] == evidence_id and enclave["revoked"]:
+                raise Refused(
+                    f"enclave {evidence_id} of {self._msp_id} was revoked",
+                    reason="revoked",
+                    hint="move its sealed state away, start the host again, run `cloister init`: a fresh one comes",
+                )
 
     async def _configure(self) -> None:
         configuration = await self._registry.query("get_configuration")
