@@ -10,7 +10,7 @@ import pytest
 from cloister.client.checkpoints import FileCheckpoints, load_known
 from cloister.client.fork_proof import find_forks
 from cloister.errors import CloisterError, Refused
-from cloister.testing import Attack, ConfidentialChannel, Report, Verdict, attack
+from cloister.testing import Attack, Behaviour, ConfidentialChannel, Report, Verdict, attack
 from cloister.testing.configs import revocations
 from cloister.testing.definitions import LIFECYCLE, ForgedDefinition
 from cloister.testing.local_gateway import assemble
@@ -89,7 +89,7 @@ async def test_a8_a_cut_write_set_that_a_colluding_client_submits_covers_nothing
     await ann.submit("put", "y", "2")
     captured: list[tuple[bytes, bytes]] = []
 
-    class Cutting(type(channel.behaviour)):  # type: ignore[misc]
+    class Cutting(Behaviour):
         def endorsed(self, proposal: object, payload: bytes) -> bytes:
             def cut(part: object) -> None:
                 del part.writes[-1]  # type: ignore[attr-defined]
@@ -172,7 +172,7 @@ async def test_a14_one_transaction_id_counts_once(channel: ConfidentialChannel) 
     await ann.submit("put", "x", "1")
     captured: list[bytes] = []
 
-    class Keeping(type(channel.behaviour)):  # type: ignore[misc]
+    class Keeping(Behaviour):
         def ordered(self, envelope: bytes) -> bytes:
             captured.append(envelope)
             return envelope
@@ -203,7 +203,7 @@ async def test_a16_a_client_of_another_genesis_block_refuses(channel: Confidenti
     ann, elsewhere = channel.client("ann"), ConfidentialChannel(Board)
     assert await ann.submit("put", "x", "1") == b""
 
-    class Redirecting(type(channel.behaviour)):  # type: ignore[misc]
+    class Redirecting(Behaviour):
         def key_set(self, answer: bytes) -> bytes:
             return elsewhere.key_set_answer()
 

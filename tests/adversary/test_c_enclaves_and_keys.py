@@ -8,7 +8,7 @@ import pytest
 
 from cloister.contract import Contract, TransactionContext
 from cloister.errors import CloisterError, Refused
-from cloister.testing import Attack, ConfidentialChannel, Report
+from cloister.testing import Attack, Behaviour, ConfidentialChannel, Report
 from cloister.testing.confidential import expect
 from cloister.testing.host import Host
 from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements
@@ -63,7 +63,7 @@ async def test_c1_other_code_gets_no_session_no_keys_and_no_client(channel: Conf
     assert isinstance(refused, Refusal)
     other = ConfidentialChannel(Malicious, template=channel.forged_at_genesis())
 
-    class Redirecting(type(channel.behaviour)):  # type: ignore[misc]
+    class Redirecting(Behaviour):
         def key_set(self, answer: bytes) -> bytes:
             return other.key_set_answer()
 
@@ -92,7 +92,7 @@ async def test_c5_a_cloned_enclave_gives_the_same_or_nothing(channel: Confidenti
     clone.restart(channel.new_enclave())
     captured: list[bytes] = []
 
-    class Keeping(type(channel.behaviour)):  # type: ignore[misc]
+    class Keeping(Behaviour):
         def proposal(self, signed_proposal: bytes) -> bytes:
             captured.append(signed_proposal)
             return signed_proposal

@@ -11,7 +11,7 @@ import pytest
 from cloister.client.results import PendingOutcome
 from cloister.contract import Contract, TransactionContext
 from cloister.errors import CloisterError, UsageError
-from cloister.testing import Attack, ConfidentialChannel, Report, attack
+from cloister.testing import Attack, Behaviour, ConfidentialChannel, Report, attack, cease
 from cloister.wire.ledger_messages import SessionHello, SessionQuestion
 from cloister.wire.messages import ImportKeys, Invoke, LedgerWelcome, OpenCommitted, Refusal, Restore
 
@@ -88,14 +88,14 @@ async def test_e3_enclaves_killed_between_endorsement_and_commit_double_nothing(
 async def test_e3_whoever_lost_the_answer_submits_anew_under_another_id(channel: ConfidentialChannel) -> None:
     ann = channel.client("ann")
 
-    class Losing(type(channel.behaviour)):  # type: ignore[misc]
+    class Losing(Behaviour):
         def endorsed(self, proposal: object, payload: bytes) -> bytes:
             raise CloisterError("lost")
 
     channel.behaviour = Losing()
     with pytest.raises(CloisterError, match="lost"):
         await ann.submit("put", "x", "1")
-    channel.behaviour = Losing.__mro__[1]()
+    cease(channel)
     await ann.submit("put", "x", "1")
     (key,) = channel.state.keys(channel.height)
     assert len(channel.state.history(key)) == 1

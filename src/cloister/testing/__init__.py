@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .attacks import Adversary, Attack, attack, cease, install
     from .confidential import Call, Client, ConfidentialChannel
+    from .host import Behaviour
     from .withstand import Finding, Report, Verdict, assert_withstands, attack_all
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Finding",
     "Verdict",
     "Adversary",
+    "Behaviour",
     "Call",
     "install",
 ]
@@ -36,7 +38,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Imported when they are asked for: whoever needs a small module from here does not wait for enclaves."""
     if name in __all__:
-        for home in ("confidential", "attacks", "withstand"):
+        for home in ("confidential", "attacks", "withstand", "host"):
             found = getattr(import_module(f".{home}", __name__), name, None)
             if found is not None:
                 return found
