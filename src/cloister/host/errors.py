@@ -23,6 +23,7 @@ HINTS = {
     "earlier-keys": "take over the keys of the definition before: see docs/host.md, upgrades",
     "upgrade": "an administrator of every organisation must approve: see docs/host.md, upgrades",
     "busy": "retry: the enclave is busy",
+    "contract": "the contract waits for something that no enclave gives it: a mistake in the contract",
     "transaction-id": "send a proposal whose transaction id is SHA-256 of nonce and creator",
     "proposal": "send exactly one sealed argument and no transient data: use the confidential client",
     "malformed": "send one sealed argument: use the confidential client (cloister submit, cloister evaluate)",
