@@ -130,15 +130,14 @@ class KeyExports:
         return bytes.fromhex(configuration["genesis_hash"])
 
     async def waiting(self) -> tuple[Newcomer, ...]:
-        """Those for which nothing is posted; nobody, once the definition has keys of its own."""
+        """All that are registered; nobody, once the definition has keys of its own.
+
+        Also those that were given keys already: it may have been by an enclave that had not all of them.
+        """
         if (await self._registry.query("get_key_set", self._chaincode))["descriptor"]:
             return ()
-        found = []
-        for enclave in await self._registry.query("list_enclaves", self._chaincode):
-            posted = await self._registry.query("get_export", self._chaincode, enclave["evidence_id"])
-            if not posted["export"]:
-                found.append(_newcomer(enclave["evidence_id"], enclave))
-        return tuple(found)
+        enclaves = await self._registry.query("list_enclaves", self._chaincode)
+        return tuple(_newcomer(enclave["evidence_id"], enclave) for enclave in enclaves if not enclave["revoked"])
 
     async def newcomer(self, evidence_id: str) -> Newcomer:
         """One registered enclave of the committed definition."""

@@ -68,7 +68,7 @@ async def upgrade(
     earlier = _folders(network, name, apart_from=folder)
 
     def hand_over(gateway: Gateway) -> HandOver:
-        return _hand_over(network, gateway, name, earlier, approvals, progress)
+        return _hand_over(network, gateway, before, earlier, approvals, progress)
 
     await initialise(network, name, progress=progress, hand_over=hand_over)
     deployment = replace(before, contract=contract, version=version, measurement=version, sequence=sequence)
@@ -91,33 +91,47 @@ async def _approve(network: Network, approval: UpgradeApproval, progress: Progre
 
 
 def _hand_over(
-    network: Network, gateway: Gateway, name: str, earlier: Sequence[Path], approvals: bytes, progress: Progress
+    network: Network,
+    gateway: Gateway,
+    before: Deployment,
+    earlier: Sequence[Path],
+    approvals: bytes,
+    progress: Progress,
 ) -> HandOver:
     registry = RegistryClient(gateway.network(network.channel), REGISTRY, gateway.identity.msp_id)
-    exports = KeyExports(registry, name)
+    exports = KeyExports(registry, before.name)
 
     async def hand_over(newcomer_id: str) -> None:
         newcomer = await exports.newcomer(newcomer_id)
-        progress(f"{name}: the old enclave hands its keys to the new one of {newcomer.msp_id}")
+        progress(f"{before.name}: the old enclave hands its keys to the new one of {newcomer.msp_id}")
         message = ExportKeys(newcomer.evidence, newcomer.endorsements, approvals)
-        keys = await _export(earlier, message)
+        keys = await _export(earlier, message, before.sequence)
         await exports.post(newcomer, export=keys.export, exporter=keys.exporter, sequence=keys.sequence)
 
     return hand_over
 
 
-async def _export(earlier: Sequence[Path], message: ExportKeys) -> ExportedKeys:
-    """From the first old enclave that can. Raises: EnclaveRefused(reason="upgrade"); RemoteFailed."""
-    failures = []
+async def _export(earlier: Sequence[Path], message: ExportKeys, newest: int) -> ExportedKeys:
+    """From the old enclave that has the keys up to the highest sequence; asks no further once it is `newest`.
+
+    Raises: EnclaveRefused(reason="upgrade"); RemoteFailed.
+    """
+    failures, best = [], None
     for folder in earlier:
         try:
-            return await export_from_sealed_state(load_host_config(folder / "host.toml"), message)
+            keys = await export_from_sealed_state(load_host_config(folder / "host.toml"), message)
+            if best is None or keys.sequence > best.sequence:
+                best = keys
+            if best.sequence >= newest:
+                return best
         except EnclaveRefused as refused:
             if refused.reason == "upgrade":
                 raise
             failures.append(f"{folder.parent.parent.name}: {refused.message}")
         except CloisterError as error:
             failures.append(f"{folder.parent.parent.name}: {error.message}")
+    if best is not None:
+        return best
     told = "; ".join(failures) or "none has a sealed state"
     raise RemoteFailed(f"no enclave of the old code gave the keys ({told})", hint="see the log beside its host.toml")
 
