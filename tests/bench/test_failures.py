@@ -1,4 +1,4 @@
-"""The measurement of refusals: every kind of every thing is in it. What it finds is no test: times are the machine's."""
+"""The measurement of refusals has every kind of every thing in it. What it finds is no test: it is the machine's."""
 
 from __future__ import annotations
 
