@@ -27,6 +27,14 @@ def test_blocks_come_in_the_order_of_their_numbers_whatever_the_names(tmp_path: 
     assert list(open_source(tmp_path).blocks()) == [block(number) for number in range(3)]
 
 
+def test_a_networks_folder_is_its_ledger_and_not_its_genesis_block(tmp_path: Path) -> None:
+    (tmp_path / "genesis.block").write_bytes(block(0))
+    assert not open_source(tmp_path).is_peer_ledger
+    (tmp_path / "ledger" / "mychannel").mkdir(parents=True)
+    (tmp_path / "ledger" / "mychannel" / "blockfile_000000").write_bytes(b"")
+    assert open_source(tmp_path).folder.name == "mychannel"
+
+
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed):
         open_source(tmp_path / "absent")

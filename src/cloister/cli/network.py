@@ -12,6 +12,7 @@ import click
 from cloister.deploy.servers import start_again
 from cloister.network import Network, NetworkOptions, embedded_options
 from cloister.network.claim import holds_network
+from cloister.network.network import LOUD
 from cloister.network.options import EMBEDDED
 
 from .presentation import print_json, silent, tell
@@ -123,6 +124,8 @@ def _describe(found: Network) -> dict[str, Any]:
 
 
 def _print_status(found: Network) -> None:
+    if found.is_embedded:
+        tell(LOUD)
     for process in found.status():
         state = f"running, pid {process.pid}" if process.pid else "stopped"
         click.echo(f"{process.name:12} {process.endpoint:22} {state}")

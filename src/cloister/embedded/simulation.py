@@ -54,7 +54,7 @@ class RangeScan:
     def __init__(self, found: Iterator[tuple[bytes, Entry]], start: str, end: str) -> None:
         self._found = found
         self._end = end
-        self.query = kv_rwset_pb2.RangeQueryInfo(start_key=start, end_key=start)
+        self.query = kv_rwset_pb2.RangeQueryInfo(start_key=start)
         self._read: list[tuple[bytes, Version]] = []
 
     def next(self) -> tuple[str, bytes] | None:

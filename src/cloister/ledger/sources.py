@@ -16,6 +16,7 @@ from cloister.errors import EnvironmentFailed, MalformedInput, UsageError
 from cloister.fabric.block import parse_block
 
 _BLOCK_FILES = "blockfile_*"
+_GENESIS = "genesis.block"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ def open_source(path: Path, channel: str | None = None) -> BlockSource:
     if path.is_file():
         return BlockSource(f"one block, {path.name}", 1, path, is_peer_ledger=False)
     files = list(path.glob("*.block"))
-    if files:
+    only_genesis = [file.name for file in files] == [_GENESIS] and any(path.rglob(_BLOCK_FILES))
+    if files and not only_genesis:  # a network's folder holds that one beside its ledgers
         return BlockSource(f"{len(files)} block files in {path}", len(files), path, is_peer_ledger=False)
     found = sorted({file.parent for file in path.rglob(_BLOCK_FILES)})
     if channel is not None:

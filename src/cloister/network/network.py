@@ -37,7 +37,7 @@ from .processes import free_ports, listens, run_program, stop_process
 BUILDER = Path(__file__).parent / "ccaas_builder"
 _SERVES = {RAFT: b"Raft leader changed: 0 -> ", BFT: b"Starting view with number "}
 """What an orderer logs, once or again, when it takes transactions of the channel. Before, it has no leader."""
-_LOUD = "EMBEDDED network: one process has everybody's keys. For development and tests, NOT FOR PRODUCTION"
+LOUD = "EMBEDDED network: one process has everybody's keys. For development and tests, NOT FOR PRODUCTION"
 Progress = Callable[[str], None]
 
 
@@ -293,7 +293,7 @@ class Network:
 
     def _launch_all(self, progress: Progress) -> Callable[[], None]:
         """Start what does not run, and wait until it has started; the result waits until all orderers serve."""
-        progress(_LOUD if self.is_embedded else "orderers and peers")
+        progress(LOUD if self.is_embedded else "orderers and peers")
         waits = [] if self.is_embedded else [self._launch_orderer(node) for node in self._orderers()]
         for node in self._nodes() if self.is_embedded else self._peers():
             self._launch(node)
