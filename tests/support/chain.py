@@ -320,11 +320,16 @@ class LedgerDouble:
             case AskBlock():
                 return BlockAnswer(head, chain.hash_of(question.number) if question.number < height else b"")
             case AskKeySet():
-                descriptor = chain.key_sets.get(question.sequence)
-                key_set_id = parse_descriptor(descriptor).key_set_id if descriptor else b""
-                return KeySetAnswer(head, key_set_id, chain.definitions.get(question.sequence, b""))
+                return self._key_set(head, question.sequence)
             case AskAdministrators() | AskRevoked():
                 return self._about_others(head, question)
+
+    def _key_set(self, head: bytes, sequence: int) -> KeySetAnswer:
+        signed, measurement = self.chain.key_sets.get(sequence), self.chain.definitions.get(sequence, b"")
+        if not signed:
+            return KeySetAnswer(head, b"", measurement, b"")
+        descriptor = parse_descriptor(signed)
+        return KeySetAnswer(head, descriptor.key_set_id, measurement, descriptor.result_key)
 
     def _about_others(self, head: bytes, question: AskAdministrators | AskRevoked) -> Answer:
         if isinstance(question, AskRevoked):

@@ -18,12 +18,13 @@ from cloister.trusted.attest.evidence import (
     decode_attested_data,
     decode_evidence,
 )
+from cloister.trusted.attest.identity_keys import IdentityKeys
 from cloister.trusted.attest.measurement import compute_measurement
 from cloister.trusted.attest.platform import make_simulation_platform
 from cloister.trusted.attest.policy import AppraisalPolicy, ReferenceValues
 from cloister.trusted.chaincode.contract_image import ContractImage
 from cloister.trusted.chaincode.enclave import Enclave
-from cloister.trusted.protocol.key_set import parse_descriptor, succeeds
+from cloister.trusted.protocol.key_set import parse_descriptor, sign_descriptor, succeeds
 from cloister.trusted.protocol.upgrade import UpgradeApproval, encode_approvals
 from cloister.wire.messages import (
     Activate,
@@ -179,6 +180,28 @@ def test_c9_the_loser_of_the_race_for_the_first_keys_discards_its_own(image: Con
     assert drive(loser, ledger, Activate()) == Refusal("key-set", "")
     bring_up_next(winner, made, loser, ledger)
     assert status_of(loser).key_set_id == status_of(winner).key_set_id
+
+
+def test_p8_an_enclaves_own_key_set_committed_with_another_result_key_is_not_used(image: ContractImage) -> None:
+    """Colluders put their result key into its descriptor, and show clients the genuine one later: both have one id."""
+    ledger, maker, newcomer = make_ledger(), make_enclave(image), make_enclave(image)
+    settle(maker, ledger)
+    made = drive(maker, ledger, MakeKeys())
+    assert isinstance(made, KeysMade)
+    forged = replaced(parse_descriptor(made.descriptor), result_key=IdentityKeys(OTHER_SEED).signing_public)
+    ledger.chain.key_sets[1] = sign_descriptor(forged, IdentityKeys(OTHER_SEED).signing_key)
+    assert drive(maker, ledger, Activate()) == Refusal("key-set", "")
+    genuine = {1: made.descriptor}
+    false, ledger.chain.key_sets = ledger.chain.key_sets, genuine
+    assert isinstance(drive(maker, ledger, Activate()), Sealed)
+    settle(newcomer, ledger, provision_message("Org2MSP"))
+    exported = drive(maker, ledger, ExportKeys(status_of(newcomer).evidence, ENDORSEMENTS, b""))
+    assert isinstance(exported, Exported)
+    message = ImportKeys(exported.export, made.evidence, ENDORSEMENTS)
+    ledger.chain.key_sets = false
+    assert drive(newcomer, ledger, message) == Refusal("key-set", "")
+    ledger.chain.key_sets = genuine
+    assert isinstance(drive(newcomer, ledger, message), Sealed)
 
 
 def test_c7_keys_of_a_definition_that_is_not_committed_go_nowhere(image: ContractImage, first: First) -> None:

@@ -390,15 +390,15 @@ def test_key_sets_are_told_with_the_measurement_of_their_sequence(channel: Chann
     channel.add(channel.define(2, NEXT_MEASUREMENT))
     answers = caught_up(channel)
     expected = {
-        1: (keys.descriptor.key_set_id, MEASUREMENT),
-        2: (b"", NEXT_MEASUREMENT),
-        0: (b"", b""),
-        2**64 - 1: (b"", b""),
+        1: (keys.descriptor.key_set_id, MEASUREMENT, keys.descriptor.result_key),
+        2: (b"", NEXT_MEASUREMENT, b""),
+        0: (b"", b"", b""),
+        2**64 - 1: (b"", b"", b""),
     }
-    for sequence, (key_set_id, measurement) in expected.items():
+    for sequence, told in expected.items():
         answer = answers.answer(CHAINCODE, AskKeySet(sequence))
         assert isinstance(answer, KeySetAnswer)
-        assert (answer.key_set_id, answer.measurement) == (key_set_id, measurement)
+        assert (answer.key_set_id, answer.measurement, answer.result_key) == told
 
 
 def test_administrators_are_those_of_application_organisations_now(channel: Channel, keys: KeyHolder) -> None:

@@ -28,7 +28,10 @@ from .member import Member
 
 
 async def require_first(ring: KeyRing, session: LedgerSession) -> None:
-    """The ring's current key set is the first committed one of its sequence.
+    """The ring's current key set is the first committed one of its sequence: its id, and the key that covers results.
+
+    The id alone would not do: the ledger enclave cannot tell whether a result key belongs to it. Colluders could commit
+    this enclave's own descriptor with a result key of theirs, and cover what they like between genuine results.
 
     Raises: Refused (reason: key-set; ledger-behind if none is committed yet).
     """
@@ -36,7 +39,9 @@ async def require_first(ring: KeyRing, session: LedgerSession) -> None:
     _, answer = await session.ask(AskKeySet(ring.current.sequence), KeySetAnswer)
     if not answer.key_set_id:
         raise Refused("key set refused: none is committed yet", reason="ledger-behind")
-    if answer.key_set_id != ring.key_set_id(ring.current) or answer.measurement != ring.current.measurement:
+    current = ring.current
+    committed = answer.key_set_id, answer.measurement, answer.result_key
+    if committed != (ring.key_set_id(current), current.measurement, current.result_public_key):
         raise Refused("key set refused: it was not the first one committed", reason="key-set")
 
 
@@ -114,6 +119,8 @@ async def import_ring(message: ImportKeys, member: Member, earlier: KeyRing | No
     ring = import_keys(message.export, scope=scope, exporter=exporter, hpke_key=member.keys.hpke_key)
     if ring.current.sequence != sequence:
         raise Refused("import refused: keys of another definition", reason="key-ring")
+    if ring.current.result_public_key != answer.result_key:
+        raise Refused("import refused: results are covered by another key", reason="key-set")
     if earlier is not None and ring.name_key != earlier.name_key:
         raise Refused("import refused: other keys than before", reason="key-ring")
     return ring

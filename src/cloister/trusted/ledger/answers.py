@@ -247,7 +247,9 @@ class Answers:
     def _key_set(self, head: bytes, chaincode: str, sequence: int) -> KeySetAnswer:
         descriptor = self.coverage.key_sets.find(chaincode, sequence)
         definition = self.coverage.watched[chaincode].get(sequence, NO_DEFINITION)
-        return KeySetAnswer(head, descriptor.key_set_id if descriptor is not None else b"", definition.measurement)
+        if descriptor is None:
+            return KeySetAnswer(head, b"", definition.measurement, b"")
+        return KeySetAnswer(head, descriptor.key_set_id, definition.measurement, descriptor.result_key)
 
     def _about_others(self, head: bytes, chaincode: str, question: AskAdministrators | AskRevoked) -> Answer:
         if isinstance(question, AskAdministrators):

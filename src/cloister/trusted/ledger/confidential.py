@@ -5,7 +5,8 @@ write ever of the registry's key for a definition's sequence: colluding endorser
 does not count; whatever they write first instead leaves the sequence without keys. Nothing here appraises evidence:
 what counts after a chaincode's first key set is signed by the result key of the one before. So colluders cannot slip in
 a key set of their own between two definitions and cover old ciphertexts or deletes with it: it could be read later as
-the chaincode's own. A false first key set is of no use: an enclave uses keys only if it finds its own to be the first.
+the chaincode's own. A false first key set is of no use: an enclave uses keys only if it finds its own, id and
+result key, to be the first.
 """
 
 from __future__ import annotations

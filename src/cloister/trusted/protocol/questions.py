@@ -183,14 +183,16 @@ class BlockAnswer:
 
 @dataclass(frozen=True, slots=True)
 class KeySetAnswer:
-    """`key_set_id` 32 bytes, or empty if none was committed, or nothing that could be read as one.
+    """`key_set_id` and `result_key` 32 bytes, or empty if none was committed, or nothing that could be read as one.
 
-    `measurement`: 32 bytes, or empty if that sequence was never committed or is not confidential.
+    `result_key`: whose signatures cover transactions, whatever the id says that stands beside it. `measurement`: 32
+    bytes, or empty if that sequence was never committed or is not confidential.
     """
 
     head: bytes
     key_set_id: bytes
     measurement: bytes
+    result_key: bytes
 
 
 @dataclass(frozen=True, slots=True)
