@@ -25,7 +25,7 @@ LONG, SOON = "60s", "1ms"
 
 
 async def test_blocks_are_cut_by_count_and_the_rest_by_time(tmp_path: Path) -> None:
-    async with ordering(tmp_path, embedded_options(max_messages=3, batch_timeout="300ms")) as ordered:
+    async with ordering(tmp_path, embedded_options(max_messages=3, batch_timeout="1s")) as ordered:
         await ordered.send([ordered.cast.put(str(number)).build() for number in range(7)])
         assert await ordered.blocks(4) == [3, 3, 1]
 

@@ -127,15 +127,16 @@ class EmbeddedChannel:
         await server.start()
         stack.push_async_callback(server.stop, _STOP_S)
         async with contextlib.AsyncExitStack() as connections:
-            admins = []
-            for organisation in self.network.organisations:
-                gateway = await connections.enter_async_context(connected(organisation))
-                admins.append(Lifecycle(gateway, self.network.channel))
+            gateways = [await connections.enter_async_context(connected(item)) for item in self.network.organisations]
+            admins = [Lifecycle(gateway, self.network.channel) for gateway in gateways]
             await _all(lambda admin: admin.install(package, definition.name), admins)
             await _all(lambda admin: admin.approve(definition, package_id), admins)
-            await admins[0].commit(definition, [item.msp_id for item in self.network.organisations])
-            metadata = gateway.network(self.network.channel).contract(definition.name)
-            await wait_until_usable(lambda: metadata.evaluate_transaction("org.hyperledger.fabric:GetMetadata"))
+            msp_ids = [item.msp_id for item in self.network.organisations]
+            await wait_until_usable(lambda: admins[0].commit(definition, msp_ids))
+            for gateway in gateways:
+                remote = gateway.network(self.network.channel).contract(definition.name)
+                for msp_id in msp_ids:
+                    await wait_until_usable(lambda: _ask(remote, msp_id))  # noqa: B023
 
     async def _deploy_confidential(
         self, contract: type[Contract], name: str, signature_policy: str, stack: contextlib.AsyncExitStack
@@ -152,6 +153,11 @@ class EmbeddedChannel:
         for organisation in self.network.organisations:
             folder = workspace.chaincode_folder(organisation, name)
             stack.push_async_callback(asyncio.to_thread, stop_server, folder)
+
+
+async def _ask(contract: RemoteContract, msp_id: str) -> bytes:
+    """A harmless question to one organisation's peer."""
+    return await contract.evaluate("org.hyperledger.fabric:GetMetadata", endorsing_organizations=[msp_id])
 
 
 async def _all(act: Callable[[Lifecycle], Awaitable[object]], admins: list[Lifecycle]) -> None:

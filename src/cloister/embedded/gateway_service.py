@@ -103,7 +103,7 @@ class GatewayService:
                 details.append(self._detail(endorser.peer, failure[1]))
             else:
                 answers[endorser.peer.msp_id] = response
-        details += self._differences(chosen, answers)
+        details += self._differences(answers)
         if details:
             message = "failed to collect enough transaction endorsements, see attached details for more info"
             raise GatewayRefused(Status.ABORTED, message, details)
@@ -175,15 +175,13 @@ class GatewayService:
             return None, (Status.ABORTED, inner.message, not terminated)
         return None, (Status.UNKNOWN, f"chaincode response {inner.status}, {inner.message}", False)
 
-    def _differences(self, chosen: Sequence[Endorser], answers: dict[str, Any]) -> list[Any]:
-        answered = [item for item in chosen if item.peer.msp_id in answers]
-        if not answered:
-            return []
-        expected = answers[answered[0].peer.msp_id].payload
+    def _differences(self, answers: dict[str, Any]) -> list[Any]:
+        """Who did not find what the first one that answered found."""
+        expected = next((item.payload for item in answers.values()), b"")
         return [
-            self._detail(item.peer, "ProposalResponsePayloads do not match")
-            for item in answered[1:]
-            if answers[item.peer.msp_id].payload != expected
+            self._detail(self._endorsers[msp_id].peer, "ProposalResponsePayloads do not match")
+            for msp_id, answer in answers.items()
+            if answer.payload != expected
         ]
 
     # --- submitting ---------------------------------------------------------------------------------------------------

@@ -55,10 +55,13 @@ def build_interest(results: Results) -> Any:
 
 
 def choose_endorsers(peers: Sequence[Peer], interest: Any, first: Peer | None) -> list[Peer]:
-    """The fewest peers that can endorse a transaction, `first` among them. Raises: NoEndorsers."""
-    for chosen in sets_of_endorsers(peers, interest):
+    """The fewest peers that can endorse a transaction, if possible with `first` among them. Raises: NoEndorsers."""
+    found = list(sets_of_endorsers(peers, interest))
+    for chosen in found:
         if first is None or first in chosen:
             return chosen
+    if found:
+        return found[0]
     raise NoEndorsers(
         "no combination of peers can be derived which satisfy the endorsement policy: no peer combination can satisfy "
         "the endorsement policy"
