@@ -356,6 +356,45 @@ def test_a_provisioned_enclave_with_keys_cannot_be_moved_elsewhere(first: First)
         assert first.enclave.handle(9, replaced(provision_message(), **change)) == Refusal("state", "")
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_p9_an_enclave_with_keys_is_given_nobody_else_to_believe(
+    image: ContractImage, first: First, restarted: bool
+) -> None:
+    """By way of a next sequence: a policy, ledger enclave or registry of the host's would have all keys handed out."""
+    enclave = first.enclave
+    if restarted:
+        sealed, enclave = bring_up(first, make_enclave(image)), make_enclave(image)
+        assert isinstance(enclave.handle(1, Restore(sealed)), Status)
+    honest = provision_message(sequence=2)
+    for change in (
+        {"policy": simulation_policy(OTHER_SEED).encode()},
+        {"ledger_measurement": bytes(32)},
+        {"registry": "another"},
+        {"channel": "another"},
+    ):
+        assert enclave.handle(9, replaced(honest, **change)) == Refusal("state", "")
+    assert isinstance(enclave.handle(9, honest), Provisioned)
+
+
+def test_p9_keys_do_not_leave_by_way_of_a_next_sequence_under_the_hosts_own_policy(
+    image: ContractImage, first: First
+) -> None:
+    """The whole theft, by one host: it plays the ledger enclave and the newcomer, both under its own authority."""
+    own = simulation_policy(OTHER_SEED)
+    fake = LedgerDouble(first.ledger.chain, own, OTHER_SEED)
+    thief = make_enclave(image, seed=OTHER_SEED)
+    thief.handle(1, provision_message(sequence=2, policy=own))
+    fake.chain.definitions[2] = status_of(thief).measurement
+    first.enclave.handle(2, provision_message(sequence=2, policy=own))
+    fake.connect(first.enclave)
+    made = drive(first.enclave, fake, MakeKeys())
+    if isinstance(made, KeysMade):
+        fake.chain.key_sets[2] = made.descriptor
+        drive(first.enclave, fake, Activate())
+    exported = drive(first.enclave, fake, ExportKeys(status_of(thief).evidence, ENDORSEMENTS, b""))
+    assert isinstance(exported, Refusal)
+
+
 def test_a_new_sequence_gets_new_keys_which_the_old_ones_sign(image: ContractImage, first: First) -> None:
     enclave, chain = first.enclave, first.ledger.chain
     before, previous = status_of(enclave).key_set_id, parse_descriptor(chain.key_sets[1]).result_key

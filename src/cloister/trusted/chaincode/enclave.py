@@ -262,7 +262,11 @@ class Enclave:
         return self._status()
 
     def _provision(self, message: Provision) -> Provisioned:
-        """A fresh identity. Keys of an earlier sequence of the same chaincode are kept, all else is forgotten."""
+        """A fresh identity. Keys of an earlier sequence of the same chaincode are kept, all else is forgotten.
+
+        Once there are keys, whom this enclave believes stays as it was: with a policy or a ledger enclave of his own
+        choosing the host would have it hand the keys to him.
+        """
         if self._active and not self._continues(self._active, message):
             raise Refused("provisioning refused: this enclave holds keys of another definition", reason="state")
         if message.upgrade_policy_hash != EVERY_ORGANISATION:
@@ -355,8 +359,17 @@ class Enclave:
             raise Refused("refused: provisioned anew meanwhile", reason="state")
 
     def _continues(self, ring: KeyRing, message: Provision) -> bool:
-        same = ring.genesis_hash == message.genesis_hash and ring.chaincode == message.chaincode
-        return same and ring.current.sequence < message.sequence
+        before = self._provisioned().attested
+        same = (
+            (before.channel, message.channel),
+            (ring.genesis_hash, message.genesis_hash),
+            (ring.chaincode, message.chaincode),
+            (before.policy_id, parse_policy(message.policy).policy_id),
+            (before.registry, message.registry),
+            (before.upgrade_policy_hash, message.upgrade_policy_hash),
+            (before.ledger_measurement, message.ledger_measurement),
+        )
+        return all(kept == given for kept, given in same) and ring.current.sequence < message.sequence
 
     def _is_ready(self, member: Member) -> bool:
         return self._active is not None and self._active.current.sequence == member.attested.sequence
