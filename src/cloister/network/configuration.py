@@ -153,7 +153,7 @@ def peer_config(layout: Layout, organisation: Organisation) -> dict[str, Any]:
             "startuptimeout": "30s",
             "executetimeout": "30s",
             "mode": "net",
-            "keepalive": 60,
+            "keepalive": 0,  # as in Fabric's sample file; the official Node shim 2.5.8 ends itself at such a message
             "runtimeParams": {"useWriteBatch": True},  # as in the sample file of Fabric 3.1; 2.5 does not know it
             "system": {"_lifecycle": "enable", "cscc": "enable", "lscc": "enable", "qscc": "enable"},
             "logging": {"level": "warning", "shim": "warning"},

@@ -43,7 +43,11 @@ def document(result: RunResult, plan: Plan, not_compared: dict[str, str]) -> dic
     found: dict[str, Any] = {
         "format": FORMAT,
         "fabric_version": result.fabric_version,
-        "machine": {"cores": result.cores, "system": platform.platform(), "python": platform.python_version()},
+        "machine": {
+            "cores": result.cores,
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+        },
         "settings": {
             "rounds": plan.rounds,
             "seconds_per_turn": plan.seconds,
