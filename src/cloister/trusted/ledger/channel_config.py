@@ -153,5 +153,5 @@ def _msp_values(group: Any) -> list[tuple[str, str, bytes]]:
 
 
 def _same_msp(first: bytes, second: bytes) -> bool:
-    parse = msp_config_pb2.MSPConfig.FromString
-    return bool(parse(first) == parse(second))
+    one, other = (decode_message(msp_config_pb2.MSPConfig(), item, "MSP config") for item in (first, second))
+    return bool(one == other)
