@@ -97,6 +97,8 @@ class Chain:
     """Marked key → hash of what was last covered."""
     key_sets: dict[int, bytes] = field(default_factory=dict)
     """Sequence → signed descriptor."""
+    used: int = 1
+    """Highest sequence under whose key set something was covered."""
     definitions: dict[int, bytes] = field(default_factory=dict)
     """Sequence → measurement, committed."""
     revoked: set[bytes] = field(default_factory=set)
@@ -327,9 +329,10 @@ class LedgerDouble:
     def _key_set(self, head: bytes, sequence: int) -> KeySetAnswer:
         signed, measurement = self.chain.key_sets.get(sequence), self.chain.definitions.get(sequence, b"")
         if not signed:
-            return KeySetAnswer(head, b"", measurement, b"")
+            return KeySetAnswer(head, b"", measurement, b"", 0)
         descriptor = parse_descriptor(signed)
-        return KeySetAnswer(head, descriptor.key_set_id, measurement, descriptor.result_key)
+        used = int(sequence <= self.chain.used)
+        return KeySetAnswer(head, descriptor.key_set_id, measurement, descriptor.result_key, used)
 
     def _about_others(self, head: bytes, question: AskAdministrators | AskRevoked) -> Answer:
         if isinstance(question, AskRevoked):

@@ -325,10 +325,35 @@ def test_keys_that_skip_those_of_a_definition_in_between_are_not_made(image: Con
     enclave, chain = first.enclave, first.ledger.chain
     chain.definitions[3] = status_of(enclave).measurement
     chain.key_sets[2] = chain.key_sets[1]  # anything that counts
+    chain.used = 2
     assert isinstance(enclave.handle(5, provision_message(sequence=3)), Provisioned)
     first.ledger.connect(enclave)
     assert drive(enclave, first.ledger, MakeKeys()) == Refusal("earlier-keys", "")
-    del chain.key_sets[2]
+    chain.used = 1  # nothing was ever covered under it: whoever has it keeps it for himself, or lost it
+    assert isinstance(drive(enclave, first.ledger, MakeKeys()), KeysMade)
+
+
+def test_older_keys_than_those_that_are_there_are_not_taken(image: ContractImage, first: First) -> None:
+    """An organisation that kept an old enclave posts what it exports for a newcomer that has more."""
+    chain = first.ledger.chain
+    chain = first.ledger.chain
+    kept = make_enclave(image)
+    bring_up(first, kept)
+    enclave = first.enclave
+    chain.definitions[2] = status_of(enclave).measurement
+    enclave.handle(5, provision_message(sequence=2))
+    first.ledger.connect(enclave)
+    made = drive(enclave, first.ledger, MakeKeys())
+    assert isinstance(made, KeysMade)
+    chain.key_sets[2], chain.used = made.descriptor, 2
+    assert isinstance(drive(enclave, first.ledger, Activate()), Sealed)
+    chain.definitions[3] = status_of(enclave).measurement
+    enclave.handle(6, provision_message(sequence=3))
+    first.ledger.connect(enclave)
+    exported = drive(kept, first.ledger, ExportKeys(status_of(enclave).evidence, ENDORSEMENTS, b""))
+    assert isinstance(exported, Exported)
+    message = ImportKeys(exported.export, status_of(kept).evidence, ENDORSEMENTS)
+    assert drive(enclave, first.ledger, message) == Refusal("key-ring", "")
     assert isinstance(drive(enclave, first.ledger, MakeKeys()), KeysMade)
 
 

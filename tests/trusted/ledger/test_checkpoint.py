@@ -90,6 +90,7 @@ def facts(answers: Answers) -> list[object]:
         answers.time.latest,
         list(coverage.suspects()),
         coverage.key_sets.first,
+        coverage.key_sets.used,
         [coverage.key_sets.find(CHAINCODE, sequence) for sequence in range(4)],
         coverage.watched,
         coverage.current,

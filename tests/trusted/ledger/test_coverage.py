@@ -38,7 +38,7 @@ from cloister.trusted.ledger.history import Fact
 from cloister.trusted.ledger.statements import Position
 from cloister.trusted.protocol.key_set import sign_descriptor
 from cloister.trusted.protocol.outcome import SealedOutcome, decode_sealed_outcome
-from cloister.trusted.protocol.questions import AskKey, AskMarks, MarksAnswer, SegmentsAnswer
+from cloister.trusted.protocol.questions import AskKey, AskKeySet, AskMarks, KeySetAnswer, MarksAnswer, SegmentsAnswer
 from cloister.trusted.protocol.reads import PointRead, RangeRead, ReadList, RestoredRead, rows_digest
 from cloister.trusted.protocol.statement import NO_CHECKPOINT, ResultStatement
 
@@ -610,6 +610,7 @@ def test_a_key_set_that_only_claims_a_predecessor_does_not_count(channel: Channe
     spliced = sign_descriptor(other.descriptor, MAKER, previous=Ed25519PrivateKey.generate())
     key_sets = KeySets(channel.genesis_hash, CHANNEL)
     key_sets.note(key_set_key(CHAINCODE, 1), keys.signed)
+    key_sets.use(CHAINCODE, 1)
     key_sets.note(key_set_key(CHAINCODE, 2), spliced)
     assert key_sets.find(CHAINCODE, 2) is None
     key_sets.note(key_set_key(CHAINCODE, 2), sign_descriptor(another.descriptor, MAKER, previous=first))
@@ -619,6 +620,45 @@ def test_a_key_set_that_only_claims_a_predecessor_does_not_count(channel: Channe
     assert key_sets.find(CHAINCODE, 3) is key_sets.find(CHAINCODE, 4) is None  # under another key than its own
     key_sets.note(key_set_key(CHAINCODE, 3), sign_descriptor(third.descriptor, MAKER, previous=first))
     assert key_sets.find(CHAINCODE, 3) == third.descriptor
+
+
+def test_c9_a_key_set_that_nothing_was_covered_under_may_be_passed_over_and_no_other(
+    channel: Channel, keys: KeyHolder
+) -> None:
+    """Whoever wins the race for a key set and keeps it for himself would have the chaincode for ever."""
+    channel.add(keys.draft(Effects(writes=[("a", OLD)])))
+    kept = KeyHolder.new(channel, 2, NEXT_MEASUREMENT, earlier=keys)
+    channel.add(channel.define(2, NEXT_MEASUREMENT), channel.register(kept))
+    onward = KeyHolder.new(channel, 3, earlier=keys)
+    channel.add(channel.define(3), channel.register(onward))
+    channel.add(late := kept.draft(Effects(writes=[("a", NEW)])))
+    channel.add(first := onward.draft(Effects(writes=[("a", NEW)])))
+    skipping = KeyHolder.new(channel, 4, NEXT_MEASUREMENT, earlier=kept)
+    channel.add(channel.define(4, NEXT_MEASUREMENT), channel.register(skipping))
+    channel.add(never := skipping.draft(Effects(writes=[("a", OLD)])))
+    answers = judged(channel)
+    assert [is_covered(answers, item) for item in (late, first, never)] == [False, True, False]
+    told = [answers.answer(CHAINCODE, AskKeySet(number)) for number in (1, 2, 3, 4)]
+    assert [item.used for item in told if isinstance(item, KeySetAnswer)] == [1, 1, 1, 0]
+
+
+def test_p7_a_key_set_brought_before_anything_was_covered_does_not_follow_what_was(
+    channel: Channel, keys: KeyHolder
+) -> None:
+    """Colluders register one for the next definition early. In the same block and later: it covers nothing."""
+    rogue = KeyHolder.new(channel, 2, NEXT_MEASUREMENT)
+    channel.add(channel.register(rogue))
+    genuine = keys.draft(Effects(writes=[("a", OLD)]))
+    at_once = rogue.draft(Effects(writes=[("a", NEW)]))
+    channel.add(genuine, channel.define(2, NEXT_MEASUREMENT), at_once)
+    later = rogue.draft(Effects(writes=[("a", None)]))
+    channel.add(later)
+    answers = judged(channel)
+    assert [is_covered(answers, item) for item in (genuine, at_once, later)] == [True, False, False]
+    onward = KeyHolder.new(channel, 3, earlier=keys)
+    channel.add(channel.define(3), channel.register(onward))
+    channel.add(repair := onward.draft(Effects(writes=[("a", NEW)])))
+    assert is_covered(judged(channel), repair)
 
 
 @pytest.mark.parametrize("change", [{"channel": "x"}, {"genesis_hash": bytes(32)}])

@@ -46,15 +46,16 @@ async def require_first(ring: KeyRing, session: LedgerSession) -> None:
 
 
 async def require_no_earlier(sequence: int, session: LedgerSession, *, after: int) -> None:
-    """No key set was ever committed for a sequence above `after` and below this one.
+    """Nothing was ever covered under a key set of a sequence above `after` and below this one.
 
-    Else fresh keys would lose the state under those; and, signed by an older key set, they would never count.
+    Else fresh keys would lose the state under those; and, signed by an older key set, they would never count. One that
+    was never used may be passed over: whoever made it may have lost it, or keep it for himself.
 
     Raises: Refused(reason="earlier-keys").
     """
     for earlier in range(sequence - 1, after, -1):
         _, answer = await session.ask(AskKeySet(earlier), KeySetAnswer)
-        if answer.key_set_id:
+        if answer.key_set_id and answer.used:
             raise Refused(
                 "keys refused: those of an earlier definition must be taken over first", reason="earlier-keys"
             )
@@ -121,8 +122,12 @@ async def import_ring(message: ImportKeys, member: Member, earlier: KeyRing | No
         raise Refused("import refused: keys of another definition", reason="key-ring")
     if ring.current.result_public_key != answer.result_key:
         raise Refused("import refused: results are covered by another key", reason="key-set")
+    if earlier is not None and ring.current.sequence < earlier.current.sequence:
+        raise Refused("import refused: older keys than those that are here", reason="key-ring")
     if earlier is not None and ring.name_key != earlier.name_key:
-        raise Refused("import refused: other keys than before", reason="key-ring")
+        _, held = await session.ask(AskKeySet(earlier.current.sequence), KeySetAnswer)
+        if held.used:
+            raise Refused("import refused: other keys than before", reason="key-ring")
     return ring
 
 

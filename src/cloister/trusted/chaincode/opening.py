@@ -50,7 +50,8 @@ async def open_committed(transaction_id: str, committed: bytes, enclosure: Enclo
     sealed = decode_sealed_outcome(transaction.action.payload)  # 3
     statement = decode_statement(sealed.statement)
     key_set = enclosure.ring.find(statement.key_set_id)
-    if statement.chaincode != enclosure.place.chaincode or key_set is None:
+    is_ours = key_set is not None and statement.sequence == key_set.sequence  # whoever signed may claim any id
+    if statement.chaincode != enclosure.place.chaincode or key_set is None or not is_ours:
         raise Refused("open refused: sealed under keys that are not here", reason="key-set")
     request = _committed_request(transaction, key_set, enclosure)
     on_commit = statement.reveal == REVEAL_ON_COMMIT

@@ -28,7 +28,7 @@ from .transaction_ids import TransactionIds
 
 _HEAD, _ENTRY, _EXPIRY = b"head", b"entry", b"expiry"
 _KEY_SET, _DEFINITION, _CURRENT, _MARK, _TIME = b"key-set", b"definition", b"current", b"mark", b"time"
-_HASHES, _IDS, _REVOKED = b"hashes", b"ids", b"revoked"
+_HASHES, _IDS, _REVOKED, _USED = b"hashes", b"ids", b"revoked", b"used"
 _PIECE = 1 << 20
 _MAX_METADATA = 1 << 24
 """Names and values of one key's metadata: Fabric sets no bound, so what was judged must be loaded again."""
@@ -107,7 +107,9 @@ def _dump_state(judge: Judge) -> Iterator[bytes]:
 
 def _dump_coverage(coverage: Coverage) -> Iterator[bytes]:
     for key, value in coverage.key_sets.first.items():
-        yield encode_frame(_KEY_SET, (key.encode(), value))
+        yield encode_frame(_KEY_SET, (key.encode(), value, u64(coverage.key_sets.counts(key))))
+    for name, sequence in coverage.key_sets.used.items():
+        yield encode_frame(_USED, (name.encode(), u64(sequence)))
     for name, definitions in coverage.watched.items():
         for definition in definitions.values():
             yield encode_frame(_DEFINITION, (name.encode(), u64(definition.sequence), definition.version.encode()))
@@ -171,8 +173,11 @@ def _load_record(answers: Answers, record: bytes) -> None:
 
 def _load_coverage(coverage: Coverage, tag: bytes, record: bytes) -> None:
     if tag == _KEY_SET:
-        key, value = decode_frame(tag, record, count=2)
-        coverage.key_sets.note(decode_text(key, "key"), value)
+        key, value, counts = decode_frame(tag, record, count=3)
+        coverage.key_sets.load(decode_text(key, "key"), value, counts=bool(decode_u64(counts, "counts")))
+    elif tag == _USED:
+        name, number = decode_frame(tag, record, count=2)
+        coverage.key_sets.used[decode_text(name, "chaincode")] = decode_u64(number, "sequence")
     elif tag == _REVOKED:
         name, signing_key = decode_frame(tag, record, count=2)
         coverage.revoked.add((decode_text(name, "chaincode"), require_length(signing_key, (32,), "signing key")))

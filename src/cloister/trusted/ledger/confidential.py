@@ -3,9 +3,11 @@
 A definition is confidential if its version is a measurement (64 lower-case hex digits). "First" is the first valid
 write ever of the registry's key for a definition's sequence: colluding endorsers may overwrite or delete it later, that
 does not count; whatever they write first instead leaves the sequence without keys. Nothing here appraises evidence:
-what counts after a chaincode's first key set is signed by the result key of the one before. So colluders cannot slip in
-a key set of their own between two definitions and cover old ciphertexts or deletes with it: it could be read later as
-the chaincode's own. A false first key set is of no use: an enclave uses keys only if it finds its own, id and
+what counts once anything was covered is signed by the result key of a key set under which something was, or of a later
+one. So colluders cannot slip in a key set of their own between two definitions and cover old ciphertexts or deletes
+with it: it could be read later as the chaincode's own. A key set that nothing was covered under may be passed over:
+else whoever made it and keeps it for himself, or loses it, would have locked everybody out for ever.
+A false first key set is of no use: an enclave uses keys only if it finds its own, id and
 result key, to be the first.
 """
 
@@ -82,6 +84,8 @@ class KeySets:
         """Registry key → the value written first, b"" for a delete."""
         self._counting: dict[str, dict[int, KeySetDescriptor]] = {}
         """Chaincode → its key sets by sequence, ascending."""
+        self.used: dict[str, int] = {}
+        """Chaincode → the highest sequence under whose key set a transaction was covered."""
 
     def note(self, key: str, value: bytes) -> None:
         """A committed write of a key-set key; only the first one of each key matters."""
@@ -92,9 +96,39 @@ class KeySets:
         if found is None:
             return
         line = self._counting.setdefault(found.chaincode, {})
-        newest = line[max(line)] if line else None
-        if newest is None or (found.sequence > newest.sequence and succeeds(value, newest.result_key)):
+        used = self.used.get(found.chaincode, 0)
+        before = [item for item in line.values() if item.sequence >= used]
+        if found.sequence > max(line, default=0) and (
+            not used or any(succeeds(value, item.result_key) for item in before)
+        ):
             line[found.sequence] = found
+
+    def use(self, chaincode: str, sequence: int) -> None:
+        """A transaction was covered under this key set: what follows it must be signed by it, or by what it signed."""
+        if sequence <= self.used.get(chaincode, 0):
+            return
+        self.used[chaincode] = sequence
+        line = self._counting[chaincode]
+        for later in [number for number in line if number > sequence]:  # counted while nothing had been covered
+            if not self.follows(chaincode, later, sequence):
+                del line[later]
+
+    def follows(self, chaincode: str, later: int, earlier: int) -> bool:
+        """Whether the key set of one sequence, which counts, was signed by that of an earlier one, which does."""
+        result_key = self._counting[chaincode][earlier].result_key
+        return later == earlier or succeeds(self.first[key_set_key(chaincode, later)], result_key)
+
+    def load(self, key: str, value: bytes, *, counts: bool) -> None:
+        """Take a first write over from a checkpoint, and whether it counts. Raises: MalformedInput."""
+        self.first[key] = value
+        if counts:
+            found = parse_descriptor(value)
+            self._counting.setdefault(found.chaincode, {})[found.sequence] = found
+
+    def counts(self, key: str) -> bool:
+        """Whether what was written first under a key is a key set that counts."""
+        found = self._parse(key, self.first.get(key, b""))
+        return found is not None and self.find(found.chaincode, found.sequence) == found
 
     def find(self, chaincode: str, sequence: int) -> KeySetDescriptor | None:
         """The key set of a definition's sequence that counts, None if there is none."""

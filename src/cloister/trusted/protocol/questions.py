@@ -186,13 +186,15 @@ class KeySetAnswer:
     """`key_set_id` and `result_key` 32 bytes, or empty if none was committed, or nothing that could be read as one.
 
     `result_key`: whose signatures cover transactions, whatever the id says that stands beside it. `measurement`: 32
-    bytes, or empty if that sequence was never committed or is not confidential.
+    bytes, or empty if that sequence was never committed or is not confidential. `used` 1 if a transaction was covered
+    under it or a later one, else 0.
     """
 
     head: bytes
     key_set_id: bytes
     measurement: bytes
     result_key: bytes
+    used: int
 
 
 @dataclass(frozen=True, slots=True)
