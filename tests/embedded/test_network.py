@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from cloister.gateway import Contract, GatewayError
 from cloister.ledger.sources import open_source
 from cloister.ledger.verify import verify_ledger
 from cloister.network import Network, NetworkOptions, embedded_options
-from cloister.network.processes import listens, process_began, wait_until
+from cloister.network.processes import listens, process_began, running_pid, wait_until
 
 CONTRACT = Path(__file__).parents[1] / "support" / "gateway_contract.py"
 
@@ -75,6 +77,32 @@ async def put(network: Network, key: str, value: str) -> None:
     """One more transaction."""
     async with connected(network.organisations[0], "User1") as gateway:
         await gateway.network(network.channel).contract("kept").submit_transaction("put", key, value)
+
+
+@pytest.mark.parametrize("step", ["certificates", "EMBEDDED"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
+def test_a_start_broken_off_leaves_nothing_that_the_next_one_does_not_clear(
+    tmp_path: Path, step: str, number: signal.Signals
+) -> None:
+    folder = tmp_path / "net"
+    command = [sys.executable, "-m", "cloister", "network", "up", "--embedded", "--dir", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while step not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    left = running_pid(folder, "embedded")
+    if number == signal.SIGINT:
+        assert (process.returncode, left) == (130, None)
+    network = Network.up(folder, embedded_options())
+    try:
+        pids = {item.pid for item in network.status()}
+        assert None not in pids
+        assert len(pids) == 1
+    finally:
+        network.down()
+    assert running_pid(folder, "embedded") is None
 
 
 def test_nodes_of_one_process_are_not_stopped_one_by_one(embedded_network: Network) -> None:

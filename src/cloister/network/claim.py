@@ -51,7 +51,7 @@ def make_room(folder: Path) -> None:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name != STARTING:
-            path.unlink()
+            path.unlink(missing_ok=True)  # pid files went with their processes
 
 
 def holds_network(folder: Path) -> bool:
