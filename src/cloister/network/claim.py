@@ -6,13 +6,16 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from cloister.errors import EnvironmentFailed
 
 from .layout import DESCRIPTION, STARTING
-from .processes import stop_process
+from .processes import POLL_S, stop_process
+
+_MOMENT_S = 0.5
 
 
 @contextlib.contextmanager
@@ -27,13 +30,25 @@ def claimed(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise EnvironmentFailed(f"{folder}: {error.strerror}", hint="choose another --dir") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise EnvironmentFailed(f"{folder}: another start of this network is under way") from error
+        if not _locks(descriptor):
+            raise EnvironmentFailed(f"{folder}: another start of this network is under way")
         yield
     finally:
         os.close(descriptor)
+
+
+def _locks(descriptor: int) -> bool:
+    """A start that has just been killed may leave the lock to a program that it was starting, for a moment."""
+    deadline = time.monotonic() + _MOMENT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+        else:
+            return True
 
 
 def make_room(folder: Path) -> None:
