@@ -45,8 +45,10 @@ def newcomer(channel: ConfidentialChannel, *, of: ConfidentialChannel | None = N
 
 
 def evidence_of(host: Host, channel: ConfidentialChannel) -> bytes:
-    """Provisioned for this channel; its evidence."""
-    return expect(host.enclave.handle(1, channel.provision("Org2MSP")), Provisioned).evidence
+    """Provisioned for this channel and registered; its evidence."""
+    evidence = expect(host.enclave.handle(1, channel.provision("Org2MSP")), Provisioned).evidence
+    channel.register(evidence)
+    return evidence
 
 
 async def test_c1_other_code_gets_no_session_no_keys_and_no_client(channel: ConfidentialChannel) -> None:

@@ -120,6 +120,7 @@ async def test_p7_a_rogue_measurement_committed_by_a_majority_gets_no_keys(chann
     host = Host("Org2MSP", thief.new_enclave(), channel.ledger, channel.state, lambda: channel.height)
     message = channel.provision("Org2MSP", sequence=2)
     evidence = expect(host.enclave.handle(1, message), Provisioned).evidence
+    channel.register(evidence)
     assert isinstance(host.connect(), LedgerConfirm), "the definition is committed: a session is no secret"
     assert isinstance(channel.hosts[0].drive(ExportKeys(evidence, NO_ENDORSEMENTS, b"")), Refusal)
     with pytest.raises(CloisterError, match="enclave refused: definition"):
@@ -131,6 +132,8 @@ async def test_p8_keys_of_an_attackers_choosing_are_not_imported(channel: Confid
     shadow = ConfidentialChannel(Board, template=channel.forged_at_genesis())
     newcomer = Host("Org2MSP", channel.new_enclave(), channel.ledger, channel.state, lambda: channel.height)
     evidence = expect(newcomer.enclave.handle(1, channel.provision("Org2MSP")), Provisioned).evidence
+    channel.register(evidence)
+    shadow.register(evidence)
     assert isinstance(newcomer.connect(), LedgerConfirm)
     foreign = expect(shadow.hosts[0].drive(ExportKeys(evidence, NO_ENDORSEMENTS, b"")), Exported)
     refused = newcomer.drive(ImportKeys(foreign.export, shadow.maker_evidence, NO_ENDORSEMENTS))
@@ -147,6 +150,7 @@ async def test_p9_an_enclave_that_was_given_another_policy_gets_no_keys(channel:
     host = Host("Org2MSP", channel.new_enclave(), channel.ledger, channel.state, lambda: channel.height)
     message = channel.provision("Org2MSP", policy=lax)
     evidence = expect(host.enclave.handle(1, message), Provisioned).evidence
+    channel.register(evidence)
     assert isinstance(channel.hosts[0].drive(ExportKeys(evidence, NO_ENDORSEMENTS, b"")), Refusal)
     assert isinstance(host.connect(), Refusal)
 

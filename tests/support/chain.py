@@ -104,6 +104,8 @@ class Chain:
     revoked: set[bytes] = field(default_factory=set)
     revoked_enclaves: set[bytes] = field(default_factory=set)
     """By their signing keys."""
+    unregistered: set[bytes] = field(default_factory=set)
+    """Evidence ids of enclaves that the registry has never shown."""
     config_block: int = 0
     administrators: dict[bytes, str] = field(default_factory=dict)
     members: tuple[str, ...] = ("Org1MSP", "Org2MSP")
@@ -336,7 +338,8 @@ class LedgerDouble:
 
     def _about_others(self, head: bytes, question: AskAdministrators | AskRevoked) -> Answer:
         if isinstance(question, AskRevoked):
-            return RevokedAnswer(head, int(question.signing_key in self.chain.revoked_enclaves))
+            revoked = question.signing_key in self.chain.revoked_enclaves
+            return RevokedAnswer(head, int(revoked), int(question.evidence_id not in self.chain.unregistered))
         administrators = self.chain.administrators
         signed = {administrators[item] for item in question.identities if item in administrators}
         return AdministratorsAnswer(head, tuple(sorted(signed)), self.chain.members)

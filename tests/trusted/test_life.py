@@ -234,6 +234,15 @@ def test_c6_a_revoked_enclave_is_given_no_keys_and_none_are_taken_from_it(image:
     assert isinstance(drive(honest, first.ledger, message), Sealed)
 
 
+def test_c6_an_enclave_that_the_registry_never_showed_is_given_no_keys(image: ContractImage, first: First) -> None:
+    """A host could have its enclave hand the keys to a second one of its own, which nobody could revoke."""
+    newcomer = provisioned(image, first)
+    first.ledger.chain.unregistered.add(evidence_of(newcomer).evidence_id)
+    assert export_to(first, newcomer) == Refusal("ledger-behind", "")
+    first.ledger.chain.unregistered.clear()
+    assert isinstance(export_to(first, newcomer), Exported)
+
+
 def upgraded(first: First, *, sample: str = "kv") -> Enclave:
     """Another measurement, committed by whoever satisfies LifecycleEndorsement; its enclave, with a session."""
     newcomer = provisioned(load_sample(sample), first, provision_message("Org2MSP", sequence=2))

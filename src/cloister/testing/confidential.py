@@ -39,13 +39,13 @@ from cloister.fabric.transaction import VALIDATION_PARAMETER, parse_endorsed_tra
 from cloister.gateway import Gateway, Identity, connect, new_private_key_signer
 from cloister.gateway import Signer as DigestSigner
 from cloister.gateway.session import Deadlines, Session
-from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements
+from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements, decode_evidence
 from cloister.trusted.attest.measurement import compute_ledger_measurement, compute_measurement
 from cloister.trusted.attest.platform import make_simulation_platform
 from cloister.trusted.attest.policy import AppraisalPolicy
 from cloister.trusted.chaincode.contract_image import ContractImage, LoadedContract, load_contract_image
 from cloister.trusted.chaincode.enclave import Enclave
-from cloister.trusted.ledger.confidential import key_set_key
+from cloister.trusted.ledger.confidential import enclave_key, key_set_key
 from cloister.trusted.ledger.enclave import LedgerEnclave
 from cloister.trusted.ledger.identities import SignatureChecker
 from cloister.trusted.ledger.judge import start
@@ -400,7 +400,8 @@ class ConfidentialChannel:
         first = self.hosts[0]
         made = expect(first.drive(MakeKeys()), KeysMade)
         stored = (key_set_key(self.chaincode, 1), made.descriptor)
-        self.add_block(forged.make(forged.put(stored, chaincode=self.registry).build()))
+        shown = [self.registration(item) for item in (made.evidence, *evidence[1:])]
+        self.add_block(forged.make(forged.put(stored, *shown, chaincode=self.registry).build()))
         first.sealed = expect(first.drive(Activate()), Sealed).sealed
         for host, its_evidence in zip(self.hosts[1:], evidence[1:], strict=True):
             exported = expect(first.drive(ExportKeys(its_evidence, _NO_ENDORSEMENTS, b"")), Exported)
@@ -415,6 +416,15 @@ class ConfidentialChannel:
             "endorsements": base64.b64encode(_NO_ENDORSEMENTS).decode("ascii"),
         }
         self._key_set = json.dumps(document, sort_keys=True).encode()
+
+    def register(self, evidence: bytes) -> None:
+        """Have the registry show an enclave: no other gets keys."""
+        write = self.forged.put(self.registration(evidence), chaincode=self.registry)
+        self.add_block(self.forged.make(write.build()))
+
+    def registration(self, evidence: bytes) -> tuple[str, bytes]:
+        """What the registry writes for an enclave."""
+        return enclave_key(self.chaincode, 1, decode_evidence(evidence).evidence_id), evidence
 
     def settle(self, host: Host) -> Provisioned:
         """Provision a host's enclave and connect it to the ledger enclave."""

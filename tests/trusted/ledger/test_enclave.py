@@ -33,7 +33,7 @@ from cloister.trusted.attest.platform import make_simulation_platform
 from cloister.trusted.attest.session import Asker
 from cloister.trusted.ledger import enclave as enclave_module
 from cloister.trusted.ledger import sealing
-from cloister.trusted.ledger.confidential import REVOKED
+from cloister.trusted.ledger.confidential import ENCLAVE, REVOKED
 from cloister.trusted.ledger.enclave import LedgerEnclave
 from cloister.trusted.ledger.identities import SignatureChecker
 from cloister.trusted.ledger.judge import Judge
@@ -620,15 +620,37 @@ def test_c6_a_revoked_enclave_is_told_nothing_from_that_block_on(channel: Channe
     expect(call(enclave, NextBlocks((block,))), Followed)
     assert refusal(ask(enclave, asker, AskBlock(0))) == "revoked"
     assert refusal(call(enclave, SessionHello(revoked.initiator().hello))) == "revoked"
-    answer = ask(enclave, other, AskRevoked(revoked.keys.signing_public))
+    answer = ask(enclave, other, AskRevoked(revoked.keys.signing_public, bytes(32)))
     assert isinstance(answer, RevokedAnswer)
-    assert answer.revoked
+    assert (answer.revoked, answer.registered) == (1, 0)
     block = channel.add(channel.put((key, None), chaincode=REGISTRY))
     expect(call(enclave, NextBlocks((block,))), Followed)
     again = started(channel)
     restore(again, seal(enclave))
     assert refusal(call(again, SessionHello(revoked.initiator().hello))) == "revoked"
     assert isinstance(ask(again, connected(again, honest), AskBlock(0)), BlockAnswer)
+
+
+def test_c6_registrations_are_told_from_the_block_on_and_for_ever(channel: Channel, keys: KeyHolder) -> None:
+    enclave, asker = caught_up(channel), ChaincodeParty.new(channel)
+    session, evidence_id = connected(enclave, asker), bytes(range(32))
+
+    def registered(ledger: LedgerEnclave, by: Any) -> int:
+        answer = ask(ledger, by, AskRevoked(bytes(32), evidence_id))
+        assert isinstance(answer, RevokedAnswer)
+        return answer.registered
+
+    key = f"\0{ENCLAVE}\0{CHAINCODE}\x001\0{evidence_id.hex()}\0"
+    for other in (f"\0{ENCLAVE}\0another\x001\0{evidence_id.hex()}\0", f"{key}more", key[:-1], key[1:]):
+        expect(call(enclave, NextBlocks((channel.add(channel.put((other, b"x"), chaincode=REGISTRY)),))), Followed)
+    expect(call(enclave, NextBlocks((channel.add(channel.put((key, b"x"))),))), Followed)  # of another chaincode
+    assert not registered(enclave, session)
+    for value in (b"x", None):
+        expect(call(enclave, NextBlocks((channel.add(channel.put((key, value), chaincode=REGISTRY)),))), Followed)
+        assert registered(enclave, session)
+    again = started(channel)
+    restore(again, seal(enclave))
+    assert registered(again, connected(again, asker))
 
 
 # --- what the host may know -------------------------------------------------------------------------------------------

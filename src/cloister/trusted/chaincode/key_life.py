@@ -8,6 +8,7 @@ does not count. To another measurement keys go only by the upgrade policy.
 from __future__ import annotations
 
 from cloister.errors import MalformedInput, Refused
+from cloister.trusted.attest.appraise import Verdict
 from cloister.trusted.attest.evidence import decode_attested_data, decode_evidence
 from cloister.trusted.protocol.questions import (
     AdministratorsAnswer,
@@ -64,8 +65,8 @@ async def require_no_earlier(sequence: int, session: LedgerSession, *, after: in
 async def export_ring(message: ExportKeys, member: Member, ring: KeyRing, session: LedgerSession) -> bytes:
     """The ring for an enclave of the definition that is committed now.
 
-    Raises: Refused (reason: definition, revoked, those of appraisals; upgrade, with the organisations that have not
-        approved); MalformedInput.
+    Raises: Refused (reason: definition, revoked, ledger-behind, those of appraisals; upgrade, with the organisations
+        that have not approved); MalformedInput.
     """
     await session.go_on_from_floor()
     sequence = decode_attested_data(decode_evidence(message.evidence).attested_data).sequence
@@ -79,7 +80,7 @@ async def export_ring(message: ExportKeys, member: Member, ring: KeyRing, sessio
         measurement=answer.measurement,
         now_s=head.time_s,
     )
-    await _require_not_revoked(newcomer.attested.signing_key, session, any_definition=True)
+    await _require_listed(newcomer, session, any_definition=True)
     if answer.measurement != ring.current.measurement:
         await _require_upgrade(message.upgrade, member, sequence, answer.measurement, session)
     scope = _scope(member, sequence, ring, member.evidence.evidence_id, newcomer.evidence_id)
@@ -108,7 +109,7 @@ async def import_ring(message: ImportKeys, member: Member, earlier: KeyRing | No
         measurement=answer.measurement,
         now_s=head.time_s,
     )
-    await _require_not_revoked(exporter.attested.signing_key, session, any_definition=False)
+    await _require_listed(exporter, session, any_definition=False)
     scope = ExportScope(
         genesis_hash=own.genesis_hash,
         chaincode=own.chaincode,
@@ -131,10 +132,14 @@ async def import_ring(message: ImportKeys, member: Member, earlier: KeyRing | No
     return ring
 
 
-async def _require_not_revoked(signing_key: bytes, session: LedgerSession, *, any_definition: bool) -> None:
-    _, answer = await session.ask(AskRevoked(signing_key), RevokedAnswer, any_definition=any_definition)
+async def _require_listed(enclave: Verdict, session: LedgerSession, *, any_definition: bool) -> None:
+    """The registry has shown this enclave, and not revoked it. Keys for one that nobody sees nobody could revoke."""
+    question = AskRevoked(enclave.attested.signing_key, enclave.evidence_id)
+    _, answer = await session.ask(question, RevokedAnswer, any_definition=any_definition)
     if answer.revoked:
         raise Refused("keys refused: to or from an enclave that was revoked", reason="revoked")
+    if not answer.registered:
+        raise Refused("keys refused: to or from an enclave that is not registered yet", reason="ledger-behind")
 
 
 async def _require_upgrade(

@@ -255,7 +255,11 @@ class Answers:
     def _about_others(self, head: bytes, chaincode: str, question: AskAdministrators | AskRevoked) -> Answer:
         if isinstance(question, AskAdministrators):
             return self._administrators(head, question.identities)
-        return RevokedAnswer(head, int((chaincode, question.signing_key) in self.coverage.revoked))
+        return RevokedAnswer(
+            head,
+            int((chaincode, question.signing_key) in self.coverage.revoked),
+            int((chaincode, question.evidence_id) in self.coverage.registered),
+        )
 
     def _administrators(self, head: bytes, identities: tuple[bytes, ...]) -> AdministratorsAnswer:
         config = self.judge.config

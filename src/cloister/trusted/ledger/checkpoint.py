@@ -28,7 +28,7 @@ from .transaction_ids import TransactionIds
 
 _HEAD, _ENTRY, _EXPIRY = b"head", b"entry", b"expiry"
 _KEY_SET, _DEFINITION, _CURRENT, _MARK, _TIME = b"key-set", b"definition", b"current", b"mark", b"time"
-_HASHES, _IDS, _REVOKED, _USED = b"hashes", b"ids", b"revoked", b"used"
+_HASHES, _IDS, _REVOKED, _USED, _REGISTERED = b"hashes", b"ids", b"revoked", b"used", b"registered"
 _PIECE = 1 << 20
 _MAX_METADATA = 1 << 24
 """Names and values of one key's metadata: Fabric sets no bound, so what was judged must be loaded again."""
@@ -115,8 +115,9 @@ def _dump_coverage(coverage: Coverage) -> Iterator[bytes]:
             yield encode_frame(_DEFINITION, (name.encode(), u64(definition.sequence), definition.version.encode()))
     for name, definition in coverage.current.items():
         yield encode_frame(_CURRENT, (name.encode(), u64(definition.sequence), definition.version.encode()))
-    for name, signing_key in sorted(coverage.revoked):
-        yield encode_frame(_REVOKED, (name.encode(), signing_key))
+    for tag, enclaves in ((_REVOKED, coverage.revoked), (_REGISTERED, coverage.registered)):
+        for name, enclave in sorted(enclaves):
+            yield encode_frame(tag, (name.encode(), enclave))
     for fact, mark in coverage.suspects():
         where = (fact.namespace.encode(), fact.key, u64(fact.metadata))
         what = (u64(mark.block), mark.transaction_id.encode(), mark.covered, u64(mark.covered_block))
@@ -178,9 +179,10 @@ def _load_coverage(coverage: Coverage, tag: bytes, record: bytes) -> None:
     elif tag == _USED:
         name, number = decode_frame(tag, record, count=2)
         coverage.key_sets.used[decode_text(name, "chaincode")] = decode_u64(number, "sequence")
-    elif tag == _REVOKED:
-        name, signing_key = decode_frame(tag, record, count=2)
-        coverage.revoked.add((decode_text(name, "chaincode"), require_length(signing_key, (32,), "signing key")))
+    elif tag in (_REVOKED, _REGISTERED):
+        name, enclave = decode_frame(tag, record, count=2)
+        enclaves = coverage.revoked if tag == _REVOKED else coverage.registered
+        enclaves.add((decode_text(name, "chaincode"), require_length(enclave, (32,), "enclave")))
     elif tag in (_DEFINITION, _CURRENT):
         name, sequence, version = decode_frame(tag, record, count=3)
         definition = ConfidentialDefinition(decode_u64(sequence, "sequence"), decode_text(version, "version"))

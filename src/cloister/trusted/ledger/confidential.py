@@ -28,6 +28,8 @@ KEY_SET = "key-set"
 """Object type of the registry's composite keys (KEY_SET, chaincode, sequence) → signed key-set descriptor."""
 REVOKED = "revoked"
 """Object type of the registry's composite keys (REVOKED, chaincode, enclave's signing key in hex)."""
+ENCLAVE = "enclave"
+"""Object type of the registry's composite keys (ENCLAVE, chaincode, sequence, evidence id in hex)."""
 _MEASUREMENT = re.compile(r"[0-9a-f]{64}")
 _SEQUENCE_KEY = re.compile(r"namespaces/fields/(?P<name>[^/]+)/(?:Sequence|EndorsementInfo)")
 
@@ -149,9 +151,22 @@ def is_key_set_key(key: str) -> bool:
     return key.startswith(f"\0{KEY_SET}\0")
 
 
+def enclave_key(chaincode: str, sequence: int, evidence_id: bytes) -> str:
+    """The registry's key for an enclave: a composite key of Fabric's shims."""
+    return f"\0{ENCLAVE}\0{chaincode}\0{sequence}\0{evidence_id.hex()}\0"
+
+
 def revoked_enclave(key: str) -> tuple[str, bytes] | None:
     """(chaincode, signing key of 32 bytes) of the enclave that a key of the registry revokes, None if it is another."""
     parts = key.split("\0")
     if len(parts) != 5 or parts[:2] != ["", REVOKED] or parts[4] or not _MEASUREMENT.fullmatch(parts[3]):
         return None
     return parts[2], bytes.fromhex(parts[3])
+
+
+def registered_enclave(key: str) -> tuple[str, bytes] | None:
+    """(chaincode, evidence id of 32 bytes) of the enclave that a key of the registry registers, or None."""
+    parts = key.split("\0")
+    if len(parts) != 6 or parts[:2] != ["", ENCLAVE] or parts[5] or not _MEASUREMENT.fullmatch(parts[4]):
+        return None
+    return parts[2], bytes.fromhex(parts[4])

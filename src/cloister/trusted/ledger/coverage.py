@@ -26,6 +26,7 @@ from .confidential import (
     defined_name,
     is_key_set_key,
     read_definition,
+    registered_enclave,
     revoked_enclave,
 )
 from .definitions import LIFECYCLE
@@ -62,6 +63,7 @@ class _Pending:
     """Those of them that are marked."""
     key_sets: dict[str, bytes] = field(default_factory=dict)
     revoked: set[tuple[str, bytes]] = field(default_factory=set)
+    registered: set[tuple[str, bytes]] = field(default_factory=set)
     used: dict[str, int] = field(default_factory=dict)
     """Chaincode → sequence of the key set under which a transaction was covered."""
     written: set[str] = field(default_factory=set)
@@ -88,6 +90,8 @@ class Coverage:
         """Watched namespace → least height of which its history tells."""
         self.revoked: set[tuple[str, bytes]] = set()
         """(chaincode, signing key) of enclaves that the registry has revoked, for ever."""
+        self.registered: set[tuple[str, bytes]] = set()
+        """(chaincode, evidence id) of enclaves that the registry has ever shown: who gets keys can be seen."""
         self._registry = registry
         self._marks: dict[tuple[str, bool], Any] = {}
         """(namespace, metadata) → SortedDict key → Mark."""
@@ -112,7 +116,7 @@ class Coverage:
                 )
             elif part.namespace == self._registry:
                 self._note_key_sets(part)
-                self._note_revocations(part)
+                self._note_enclaves(part)
             if part.namespace in self.watched or part.namespace in self._pending.definitions:
                 if covered and part.namespace == transaction.chaincode:
                     for fact in written_facts(part):
@@ -129,6 +133,7 @@ class Coverage:
         for key, value in self._pending.key_sets.items():
             self.key_sets.note(key, value)
         self.revoked |= self._pending.revoked
+        self.registered |= self._pending.registered
         self.history.record(number, self._changes(state, updates))
         for name, definitions in self._pending.definitions.items():
             for definition in definitions:
@@ -255,11 +260,13 @@ class Coverage:
             if is_key_set_key(write.key) and not known:
                 self._pending.key_sets[write.key] = b"" if write.is_delete else write.value
 
-    def _note_revocations(self, part: NamespaceSet) -> None:
+    def _note_enclaves(self, part: NamespaceSet) -> None:
         for write in part.public.writes:
-            found = revoked_enclave(write.key)
-            if found is not None and write.value and not write.is_delete:
-                self._pending.revoked.add(found)
+            if write.value and not write.is_delete:
+                if (revoked := revoked_enclave(write.key)) is not None:
+                    self._pending.revoked.add(revoked)
+                if (registered := registered_enclave(write.key)) is not None:
+                    self._pending.registered.add(registered)
 
     def _redefine(self, name: str, definition: ConfidentialDefinition, state: State, updates: BlockUpdates) -> None:
         if name not in self.watched:

@@ -96,9 +96,13 @@ class AskAdministrators:
 
 @dataclass(frozen=True, slots=True)
 class AskRevoked:
-    """Has the registry revoked the enclave of this chaincode with this attested signing key (32 bytes)?"""
+    """Has the registry revoked the enclave of this chaincode with this attested signing key (32 bytes)?
+
+    And has it ever shown its evidence, by this id (32 bytes)?
+    """
 
     signing_key: bytes
+    evidence_id: bytes
 
 
 # --- answers --------------------------------------------------------------------------------------------------------
@@ -208,10 +212,11 @@ class AdministratorsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RevokedAnswer:
-    """`revoked` 0 or 1."""
+    """`revoked` and `registered` 0 or 1."""
 
     head: bytes
     revoked: int
+    registered: int
 
 
 Question = (
