@@ -169,7 +169,7 @@ class Initialiser:
             if status["state"] == "candidate":
                 fresh = True
                 continue
-            await self._take_over(evidence)
+            await self._take_over(evidence, key_set["sequence"])
             return False
         raise RemoteFailed("initialisation did not settle", hint="run `cloister init` again")
 
@@ -196,11 +196,14 @@ class Initialiser:
         status = await self._ask("status")
         return bool(status["evidence"]) and status["evidence"] == key_set["evidence"]
 
-    async def _take_over(self, evidence: str) -> None:
-        """The keys of this definition, from another organisation's enclave."""
+    async def _take_over(self, evidence: str, sequence: int) -> None:
+        """The keys of this definition, from another organisation's enclave.
+
+        Not what an enclave of an earlier one has posted, before or in between: this definition's are not among them.
+        """
         newcomer, enclaves = await self._register_newcomer(evidence)
         posted = await self._registry.query("get_export", self._chaincode, newcomer)
-        if not posted["export"]:
+        if not posted["export"] or posted["exporter_sequence"] != sequence:
             others = sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id})
             await self._request_export(newcomer, others)
         self._progress(f"{self._msp_id}: importing the keys")
