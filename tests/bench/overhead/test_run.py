@@ -13,6 +13,7 @@ from cloister.bench.overhead.run import Cell, Plan, run
 from cloister.bench.overhead.servers import CONFIDENTIAL, PLAIN
 from cloister.bench.overhead.work import BID, Call, evaluation
 from cloister.errors import CloisterError, RemoteFailed
+from cloister.gateway import EndorseError
 
 
 def silent(message: str) -> None:
@@ -56,6 +57,19 @@ async def test_clients_call_again_at_once_and_what_fails_is_counted_not_hidden()
     assert most == 3
     assert len(turn.times) == 5
     assert turn.errors == {"RemoteFailed: the peer is away": 5, "CloisterError: submit answered b'NO'": 5}
+
+
+async def test_a_preparation_waits_for_a_peer_that_is_a_block_behind() -> None:
+    tried: list[str] = []
+
+    async def caller(call: Call, until: str, client: int) -> Done:
+        tried.append(call.function)
+        if len(tried) == 1:
+            raise EndorseError("the auction house is not initialised", transaction_id="")
+        return Done(Times(0.0), b"OK")
+
+    await call_all(caller, [Call("create", ())], clients=1)
+    assert tried == ["create", "create"]
 
 
 async def test_a_preparation_that_fails_ends_the_run() -> None:

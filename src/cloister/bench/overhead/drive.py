@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from cloister.errors import CloisterError
+from cloister.gateway import EndorseError
 
 from .work import Call, Work, expected
 
@@ -21,6 +22,7 @@ COMMIT, REVEAL = "commit", "reveal"
 """How far a client goes before it calls again: to the commit status, or to the opened outcome."""
 Until = str
 _MESSAGE_CHARACTERS = 300
+_PATIENCE_S, _PAUSE_S = 15.0, 0.1
 
 
 @dataclass(slots=True)
@@ -92,9 +94,21 @@ async def call_all(caller: Caller, calls: list[Call], *, clients: int) -> None:
     async def client(number: int) -> None:
         while waiting:
             call = waiting.pop()
-            _require_expected(call, await caller(call, REVEAL, number))
+            _require_expected(call, await _patiently(caller, call, number))
 
     await asyncio.gather(*(client(number) for number in range(min(clients, len(calls)))))
+
+
+async def _patiently(caller: Caller, call: Call, client: int) -> Done:
+    """Another organisation's peer may be a block behind the one that told of the commit before."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return await caller(call, REVEAL, client)
+        except EndorseError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_PAUSE_S)
 
 
 async def _one(caller: Caller, call: Call, until: Until, client: int, seen: _Seen) -> None:
