@@ -97,8 +97,8 @@ class Chain:
     """Marked key → hash of what was last covered."""
     key_sets: dict[int, bytes] = field(default_factory=dict)
     """Sequence → signed descriptor."""
-    used: int = 1
-    """Highest sequence under whose key set something was covered."""
+    used: set[int] = field(default_factory=lambda: {1})
+    """Sequences under whose key sets something was covered."""
     definitions: dict[int, bytes] = field(default_factory=dict)
     """Sequence → measurement, committed."""
     revoked: set[bytes] = field(default_factory=set)
@@ -333,7 +333,7 @@ class LedgerDouble:
         if not signed:
             return KeySetAnswer(head, b"", measurement, b"", 0)
         descriptor = parse_descriptor(signed)
-        used = int(sequence <= self.chain.used)
+        used = int(sequence in self.chain.used)
         return KeySetAnswer(head, descriptor.key_set_id, measurement, descriptor.result_key, used)
 
     def _about_others(self, head: bytes, question: AskAdministrators | AskRevoked) -> Answer:

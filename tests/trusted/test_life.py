@@ -334,17 +334,16 @@ def test_keys_that_skip_those_of_a_definition_in_between_are_not_made(image: Con
     enclave, chain = first.enclave, first.ledger.chain
     chain.definitions[3] = status_of(enclave).measurement
     chain.key_sets[2] = chain.key_sets[1]  # anything that counts
-    chain.used = 2
+    chain.used = {1, 2}
     assert isinstance(enclave.handle(5, provision_message(sequence=3)), Provisioned)
     first.ledger.connect(enclave)
     assert drive(enclave, first.ledger, MakeKeys()) == Refusal("earlier-keys", "")
-    chain.used = 1  # nothing was ever covered under it: whoever has it keeps it for himself, or lost it
+    chain.used = {1}  # nothing was ever covered under it: whoever has it keeps it for himself, or lost it
     assert isinstance(drive(enclave, first.ledger, MakeKeys()), KeysMade)
 
 
 def test_older_keys_than_those_that_are_there_are_not_taken(image: ContractImage, first: First) -> None:
     """An organisation that kept an old enclave posts what it exports for a newcomer that has more."""
-    chain = first.ledger.chain
     chain = first.ledger.chain
     kept = make_enclave(image)
     bring_up(first, kept)
@@ -354,7 +353,7 @@ def test_older_keys_than_those_that_are_there_are_not_taken(image: ContractImage
     first.ledger.connect(enclave)
     made = drive(enclave, first.ledger, MakeKeys())
     assert isinstance(made, KeysMade)
-    chain.key_sets[2], chain.used = made.descriptor, 2
+    chain.key_sets[2], chain.used = made.descriptor, {1, 2}
     assert isinstance(drive(enclave, first.ledger, Activate()), Sealed)
     chain.definitions[3] = status_of(enclave).measurement
     enclave.handle(6, provision_message(sequence=3))
@@ -364,6 +363,31 @@ def test_older_keys_than_those_that_are_there_are_not_taken(image: ContractImage
     message = ImportKeys(exported.export, status_of(kept).evidence, ENDORSEMENTS)
     assert drive(enclave, first.ledger, message) == Refusal("key-ring", "")
     assert isinstance(drive(enclave, first.ledger, MakeKeys()), KeysMade)
+
+
+def test_who_has_keys_that_were_passed_over_takes_those_that_were_used_instead(
+    image: ContractImage, first: First
+) -> None:
+    """Who got ready before anything was covered, and was away when the next keys were made, is not locked out."""
+    chain, late, maker = first.ledger.chain, first.enclave, make_enclave(image)
+    chain.used = set()
+    chain.definitions[2] = status_of(late).measurement
+    maker.handle(1, provision_message("Org2MSP", sequence=2))
+    first.ledger.connect(maker)
+    made = drive(maker, first.ledger, MakeKeys())
+    assert isinstance(made, KeysMade)
+    chain.key_sets[2], chain.used = made.descriptor, {2}
+    assert isinstance(drive(maker, first.ledger, Activate()), Sealed)
+    late.handle(2, provision_message(sequence=2))
+    first.ledger.connect(late)
+    exported = drive(maker, first.ledger, ExportKeys(status_of(late).evidence, ENDORSEMENTS, b""))
+    assert isinstance(exported, Exported)
+    message = ImportKeys(exported.export, made.evidence, ENDORSEMENTS)
+    chain.used = {1, 2}  # what was covered under its own keys it would lose
+    assert drive(late, first.ledger, message) == Refusal("key-ring", "")
+    chain.used = {2}
+    assert isinstance(drive(late, first.ledger, message), Sealed)
+    assert status_of(late).key_set_id == status_of(maker).key_set_id
 
 
 def test_an_enclave_without_keys_refuses_to_run(image: ContractImage) -> None:

@@ -126,9 +126,10 @@ async def import_ring(message: ImportKeys, member: Member, earlier: KeyRing | No
     if earlier is not None and ring.current.sequence < earlier.current.sequence:
         raise Refused("import refused: older keys than those that are here", reason="key-ring")
     if earlier is not None and ring.name_key != earlier.name_key:
-        _, held = await session.ask(AskKeySet(earlier.current.sequence), KeySetAnswer)
-        if held.used:
-            raise Refused("import refused: other keys than before", reason="key-ring")
+        for key_set in earlier.key_sets:
+            _, held = await session.ask(AskKeySet(key_set.sequence), KeySetAnswer)
+            if held.key_set_id == earlier.key_set_id(key_set) and held.used:
+                raise Refused("import refused: other keys than before", reason="key-ring")
     return ring
 
 

@@ -249,7 +249,7 @@ class Answers:
         definition = self.coverage.watched[chaincode].get(sequence, NO_DEFINITION)
         if descriptor is None:
             return KeySetAnswer(head, b"", definition.measurement, b"", 0)
-        used = int(sequence <= self.coverage.key_sets.used.get(chaincode, 0))
+        used = int(sequence in self.coverage.key_sets.used.get(chaincode, ()))
         return KeySetAnswer(head, descriptor.key_set_id, definition.measurement, descriptor.result_key, used)
 
     def _about_others(self, head: bytes, chaincode: str, question: AskAdministrators | AskRevoked) -> Answer:

@@ -108,8 +108,9 @@ def _dump_state(judge: Judge) -> Iterator[bytes]:
 def _dump_coverage(coverage: Coverage) -> Iterator[bytes]:
     for key, value in coverage.key_sets.first.items():
         yield encode_frame(_KEY_SET, (key.encode(), value, u64(coverage.key_sets.counts(key))))
-    for name, sequence in coverage.key_sets.used.items():
-        yield encode_frame(_USED, (name.encode(), u64(sequence)))
+    for name, sequences in coverage.key_sets.used.items():
+        for sequence in sequences:
+            yield encode_frame(_USED, (name.encode(), u64(sequence)))
     for name, definitions in coverage.watched.items():
         for definition in definitions.values():
             yield encode_frame(_DEFINITION, (name.encode(), u64(definition.sequence), definition.version.encode()))
@@ -178,7 +179,8 @@ def _load_coverage(coverage: Coverage, tag: bytes, record: bytes) -> None:
         coverage.key_sets.load(decode_text(key, "key"), value, counts=bool(decode_u64(counts, "counts")))
     elif tag == _USED:
         name, number = decode_frame(tag, record, count=2)
-        coverage.key_sets.used[decode_text(name, "chaincode")] = decode_u64(number, "sequence")
+        used = coverage.key_sets.used.setdefault(decode_text(name, "chaincode"), [])
+        used.append(decode_u64(number, "sequence"))
     elif tag in (_REVOKED, _REGISTERED):
         name, enclave = decode_frame(tag, record, count=2)
         enclaves = coverage.revoked if tag == _REVOKED else coverage.registered

@@ -86,8 +86,8 @@ class KeySets:
         """Registry key → the value written first, b"" for a delete."""
         self._counting: dict[str, dict[int, KeySetDescriptor]] = {}
         """Chaincode → its key sets by sequence, ascending."""
-        self.used: dict[str, int] = {}
-        """Chaincode → the highest sequence under whose key set a transaction was covered."""
+        self.used: dict[str, list[int]] = {}
+        """Chaincode → the sequences under whose key sets a transaction was covered, ascending."""
 
     def note(self, key: str, value: bytes) -> None:
         """A committed write of a key-set key; only the first one of each key matters."""
@@ -98,7 +98,7 @@ class KeySets:
         if found is None:
             return
         line = self._counting.setdefault(found.chaincode, {})
-        used = self.used.get(found.chaincode, 0)
+        used = self.last_used(found.chaincode)
         before = [item for item in line.values() if item.sequence >= used]
         if found.sequence > max(line, default=0) and (
             not used or any(succeeds(value, item.result_key) for item in before)
@@ -107,13 +107,17 @@ class KeySets:
 
     def use(self, chaincode: str, sequence: int) -> None:
         """A transaction was covered under this key set: what follows it must be signed by it, or by what it signed."""
-        if sequence <= self.used.get(chaincode, 0):
+        if sequence <= self.last_used(chaincode):
             return
-        self.used[chaincode] = sequence
+        self.used.setdefault(chaincode, []).append(sequence)
         line = self._counting[chaincode]
         for later in [number for number in line if number > sequence]:  # counted while nothing had been covered
             if not self.follows(chaincode, later, sequence):
                 del line[later]
+
+    def last_used(self, chaincode: str) -> int:
+        """The highest sequence under whose key set a transaction was covered, 0 if there is none."""
+        return max(self.used.get(chaincode, ()), default=0)
 
     def follows(self, chaincode: str, later: int, earlier: int) -> bool:
         """Whether the key set of one sequence, which counts, was signed by that of an earlier one, which does."""

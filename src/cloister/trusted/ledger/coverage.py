@@ -64,8 +64,8 @@ class _Pending:
     key_sets: dict[str, bytes] = field(default_factory=dict)
     revoked: set[tuple[str, bytes]] = field(default_factory=set)
     registered: set[tuple[str, bytes]] = field(default_factory=set)
-    used: dict[str, int] = field(default_factory=dict)
-    """Chaincode → sequence of the key set under which a transaction was covered."""
+    used: dict[str, list[int]] = field(default_factory=dict)
+    """Chaincode → sequences of the key sets under which a transaction was covered, ascending."""
     written: set[str] = field(default_factory=set)
     """Names whose definitions the last transaction wrote: what came of it is seen at the next one's position."""
     definitions: dict[str, list[ConfidentialDefinition]] = field(default_factory=dict)
@@ -128,8 +128,9 @@ class Coverage:
     def commit(self, number: int, state: State, updates: BlockUpdates) -> None:
         """The block is accepted; the state is still the one before it."""
         self._note_definitions(Position(state, updates))
-        for name, sequence in self._pending.used.items():
-            self.key_sets.use(name, sequence)
+        for name, sequences in self._pending.used.items():
+            for sequence in sequences:
+                self.key_sets.use(name, sequence)
         for key, value in self._pending.key_sets.items():
             self.key_sets.note(key, value)
         self.revoked |= self._pending.revoked
@@ -228,12 +229,12 @@ class Coverage:
         descriptor = self.key_sets.find(name, definition.sequence)
         if descriptor is None or descriptor.measurement != definition.measurement:
             return False
-        used = self._pending.used.get(name)
-        if used is not None and not self.key_sets.follows(name, definition.sequence, used):
+        used = self._pending.used.get(name, [])
+        if used and not self.key_sets.follows(name, definition.sequence, used[-1]):
             return False  # it counted only as long as nothing had been covered under the one before
         covered = is_covered(transaction, descriptor, position, self)
-        if covered:
-            self._pending.used[name] = definition.sequence
+        if covered and definition.sequence not in used:
+            self._pending.used[name] = [*used, definition.sequence]
         return covered
 
     def _note_definitions(self, position: Position) -> None:

@@ -191,7 +191,7 @@ class KeySetAnswer:
 
     `result_key`: whose signatures cover transactions, whatever the id says that stands beside it. `measurement`: 32
     bytes, or empty if that sequence was never committed or is not confidential. `used` 1 if a transaction was covered
-    under it or a later one, else 0.
+    under it itself, else 0.
     """
 
     head: bytes
