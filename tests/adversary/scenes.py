@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cloister.contract import Contract, TransactionContext, TransactionError, query, transaction
-from cloister.testing import Attack, ConfidentialChannel, Report, Verdict
+from cloister.testing import Attack, ConfidentialChannel, Report, Verdict, cease
+from cloister.testing.rogue_transactions import ReadsStripped
 
 SECRETS = ("1000001", "9999999")
 
@@ -71,6 +72,30 @@ async def everything(channel: ConfidentialChannel, secret: str) -> list[bytes]:
     await bob.submit("say", "hello")
     told = [await member.evaluate("both", "x", "y") for member in (ann, bob)]
     return [*told, await ann.evaluate("bids"), await bob.evaluate("get", "gone")]
+
+
+async def move_twice_on_one_snapshot(channel: ConfidentialChannel) -> None:
+    """Both run before either is committed; the second one's reads are stripped, so that peers call it valid."""
+    ann, bob = channel.client("ann"), channel.client("bob", "Org2MSP")
+    await ann.submit("put", "x", "1")
+    await ann.submit("put", "y", "2")
+    await bob.contract()
+    before = channel.height
+    await ann.submit("move", "x", "y")
+
+    class Stripped(ReadsStripped):
+        """On the snapshot of before the other transfer."""
+
+        def snapshot(self, height: int) -> int:
+            return before
+
+    adversary = Stripped()
+    adversary.channel = channel
+    channel.behaviour = adversary
+    try:
+        await bob.submit("move", "y", "x")
+    finally:
+        cease(channel)
 
 
 def came_to(report: Report, attack: Attack, expected: Verdict = Verdict.REFUSED) -> None:

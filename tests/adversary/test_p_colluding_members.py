@@ -6,11 +6,10 @@ import pytest
 
 from cloister.contract import Contract, TransactionContext
 from cloister.errors import CloisterError
-from cloister.testing import Attack, ConfidentialChannel, Report, Verdict, cease
+from cloister.testing import Attack, ConfidentialChannel, Report, Verdict
 from cloister.testing.confidential import expect
 from cloister.testing.definitions import LIFECYCLE, ForgedDefinition
 from cloister.testing.host import Host
-from cloister.testing.rogue_transactions import ReadsStripped
 from cloister.trusted.attest.evidence import KIND_SIMULATION, Endorsements
 from cloister.trusted.attest.policy import AppraisalPolicy
 from cloister.wire.messages import (
@@ -24,7 +23,7 @@ from cloister.wire.messages import (
     Sealed,
 )
 
-from .scenes import Board, came_to
+from .scenes import Board, came_to, move_twice_on_one_snapshot
 
 NO_ENDORSEMENTS = Endorsements(KIND_SIMULATION, b"").encode()
 
@@ -34,28 +33,10 @@ def test_p1_reads_stripped_from_a_result_on_an_old_snapshot(report: Report) -> N
 
 
 async def test_p1_of_two_transfers_on_one_snapshot_one_is_covered(channel: ConfidentialChannel) -> None:
-    """Both run before either is committed; the second one's reads are stripped, so that peers call it valid."""
-    ann, bob = channel.client("ann"), channel.client("bob", "Org2MSP")
-    await ann.submit("put", "x", "1")
-    await ann.submit("put", "y", "2")
-
-    class Stripped(ReadsStripped):
-        """On the snapshot of before the other transfer."""
-
-        def snapshot(self, height: int) -> int:
-            return before
-
-    await bob.contract()
-    before = channel.height
-    await ann.submit("move", "x", "y")
-    adversary = Stripped()
-    adversary.channel = channel
-    channel.behaviour = adversary
     with pytest.raises(CloisterError):
-        await bob.submit("move", "y", "x")
-    cease(channel)
+        await move_twice_on_one_snapshot(channel)
     with pytest.raises(CloisterError, match="uncovered"):
-        await ann.evaluate("both", "x", "y")
+        await channel.client("ann").evaluate("both", "x", "y")
 
 
 def test_p2_of_two_requests_under_one_id_the_committed_one_is_opened(report: Report) -> None:

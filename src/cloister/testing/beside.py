@@ -10,13 +10,15 @@ from dataclasses import replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cloister.client.confidential import ConfidentialResult
-from cloister.client.results import Expectation, PendingOutcome, verify_committed, verify_result
+from cloister.client.results import Expectation, PendingOutcome, verify_result
 from cloister.errors import CloisterError, MalformedInput, Refused
 from cloister.fabric.proposal import NONCE_BYTES, build_proposal, compute_transaction_id, parse_signed_proposal
 from cloister.fabric.proposal import encode_signed_proposal as encode_signed
+from cloister.trusted.protocol.committed import decode_committed_outcome
 from cloister.trusted.protocol.hpke import SEED_BYTES, HpkeKey
 from cloister.trusted.protocol.key_set import parse_descriptor, sign_descriptor
 from cloister.trusted.protocol.request import RESPONSE_KEY_BYTES, Request, seal_request
+from cloister.trusted.protocol.sealing import Place, open_response
 from cloister.wire.messages import Opened, Result
 
 from .attacks import Adversary
@@ -217,32 +219,46 @@ class TwoRequestsOneId(Adversary):
         ):
             sealed = await seal(call.client, request, nonce, signer)
             signed = propose(self.channel.name, self.channel.chaincode, signer, sealed, nonce=nonce)
-            runs.append((signed, [await host.execute(signed, behaviour=HONEST) for host in self.channel.hosts]))
-        signed, executions = runs[0]
-        result, wanted = executions[0].outcome, runs[1][1][0].outcome
-        if not isinstance(result, Result) or not isinstance(wanted, Result):
-            return
-        proposal = parse_signed_proposal(signed)
-        results = executions[0].simulation.results(self.channel.chaincode, result)
-        payload = response_payload(proposal, result, results, chaincode=self.channel.chaincode)
+            executions = [await host.execute(signed, behaviour=HONEST) for host in self.channel.hosts]
+            envelope = self._endorsed(signed, executions[0], signer)
+            if not envelope:
+                return
+            runs.append(envelope)
+        harmless, wanted = runs
+        self.channel.order(harmless)
+        self.channel.cut()
+        self._open(call, compute_transaction_id(nonce, signer.creator), wanted, response_key)
+
+    def _endorsed(self, signed: bytes, execution: Execution, signer: Signer) -> bytes:
+        """A whole transaction of it, empty if the enclave refused."""
+        result = execution.outcome
+        if not isinstance(result, Result):
+            return b""
+        results = execution.simulation.results(self.channel.chaincode, result)
+        payload = response_payload(parse_signed_proposal(signed), result, results, chaincode=self.channel.chaincode)
         envelope = assemble(signed, payload, list(self.channel.forged.peers))
         envelope.signature = signer.sign(envelope.payload)
-        self.channel.order(envelope.SerializeToString())
-        self.channel.cut()
-        await self._open(call, proposal.transaction_id, response_key)
+        encoded: bytes = envelope.SerializeToString()
+        return encoded
 
-    async def _open(self, call: Call, transaction_id: str, response_key: bytes) -> None:
-        contract = await call.client.contract()
-        block = self.channel.block_of(transaction_id)
-        for host in self.channel.hosts:
-            opened = host.open(transaction_id, block or b"")
+    def _open(self, call: Call, transaction_id: str, wanted: bytes, response_key: bytes) -> None:
+        """Out of the block, and out of the transaction that was never ordered."""
+        block = self.channel.block_of(transaction_id) or b""
+        for opened in (
+            host.open(transaction_id, brought) for host in self.channel.hosts for brought in (block, wanted)
+        ):
             if not isinstance(opened, Opened):
                 continue
-            pending = PendingOutcome(transaction_id, b"", response_key)
+            ciphertext = decode_committed_outcome(opened.payload).ciphertext
             try:
-                verify_committed(opened.payload, contract.credentials.descriptor, pending)
+                open_response(
+                    response_key=response_key,
+                    place=Place(self.channel.forged.genesis_hash, self.channel.name, self.channel.chaincode),
+                    transaction_id=transaction_id,
+                    sealed=ciphertext,
+                )
                 self.leaked(f"{call.function} was opened though another request was committed")
-            except (Refused, MalformedInput):
+            except Refused:
                 pass
 
 
