@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from cloister.client.initialise import Initialiser
-from cloister.gateway import Network
+from cloister.gateway import EvaluateError, Network
 
 LEDGER = bytes(32)
 
@@ -60,11 +60,9 @@ class Played:
         return b"OK"
 
 
-@pytest.mark.parametrize("posted", [{"export": ""}, {"export": "stale", "exporter": "old", "exporter_sequence": 1}])
-async def test_c9_stale_keys_that_others_post_do_not_keep_a_newcomer_out(posted: dict[str, Any]) -> None:
-    """An organisation that kept an enclave of the definition before can post its keys for anybody."""
-    network = Played(posted)
-    initialiser = Initialiser(
+def initialiser(network: Played) -> Initialiser:
+    """Of Org2's new enclave."""
+    return Initialiser(
         cast("Network", network),
         chaincode="vault",
         registry="registry",
@@ -73,6 +71,66 @@ async def test_c9_stale_keys_that_others_post_do_not_keep_a_newcomer_out(posted:
         ledger_measurement=LEDGER,
         progress=lambda text: None,
     )
-    done = await initialiser.run()
+
+
+@pytest.mark.parametrize("posted", [{"export": ""}, {"export": "stale", "exporter": "old", "exporter_sequence": 1}])
+async def test_c9_stale_keys_that_others_post_do_not_keep_a_newcomer_out(posted: dict[str, Any]) -> None:
+    """An organisation that kept an enclave of the definition before can post its keys for anybody."""
+    network = Played(posted)
+    done = await initialiser(network).run()
     assert network.imported == [2]
     assert not done.made_keys
+
+
+class PlayedUpgrade(Played):
+    """Sequence 3 has no keys yet. Something was covered under 2, whose keys Org1's enclave has; Org3's has 1's only.
+
+    Org4 took part in sequence 2 and is gone.
+    """
+
+    def __init__(self, posted: dict[str, Any], keeper: str) -> None:
+        super().__init__(posted)
+        self.keeper = keeper
+        self.asked: list[str] = []
+
+    async def evaluate(self, name: str, *, arguments: Any = (), endorsing_organizations: Any = ()) -> bytes:
+        organisation = next(iter(endorsing_organizations), "")
+        if name == "get_key_set":
+            return json.dumps({"sequence": 3, "descriptor": "", "evidence": ""}).encode()
+        if name == "list_enclaves" and len(arguments) == 2:
+            members = {"1": ("Org1MSP", "Org3MSP"), "2": ("Org1MSP", "Org4MSP")}[arguments[1]]
+            return json.dumps([{"evidence_id": f"of {item}", "msp_id": item} for item in members]).encode()
+        if name == "cloister:make-keys":
+            if 2 not in self.imported:
+                raise EvaluateError("enclave refused: earlier-keys")
+            return json.dumps({"evidence": "made", "descriptor": "made"}).encode()
+        if name == "cloister:export":
+            self.asked.append(organisation)
+            sequence = 2 if organisation == self.keeper else 1
+            return json.dumps({"export": "fresh", "exporter": "x", "exporter_sequence": sequence}).encode()
+        if name == "cloister:status" and organisation == "Org4MSP":
+            raise EvaluateError("no such chaincode")
+        if name == "cloister:activate":
+            return b"{}"
+        if name == "cloister:import" and self.posted["export"] == "broken":
+            raise EvaluateError("enclave refused: export")
+        return await super().evaluate(name, arguments=arguments, endorsing_organizations=endorsing_organizations)
+
+    async def submit(self, name: str, *arguments: Any, **options: Any) -> bytes:
+        if name == "put_export":
+            _, exporter, _, export, sequence = arguments
+            self.posted = {"export": export, "exporter": exporter, "exporter_sequence": int(sequence)}
+        return b"OK"
+
+
+@pytest.mark.parametrize("keeper", ["Org1MSP", "Org3MSP"])
+@pytest.mark.parametrize("export", ["", "stale", "broken"])
+async def test_c9_stale_keys_posted_for_the_first_enclave_after_an_upgrade_do_not_keep_it_out(
+    export: str, keeper: str
+) -> None:
+    """Neither what colluders post, nor what they hand out when asked, nor who is gone: somebody has the keys so far."""
+    network = PlayedUpgrade({"export": export, "exporter": "old", "exporter_sequence": 1}, keeper)
+    done = await initialiser(network).run()
+    assert done.made_keys
+    assert network.imported[-1] == 2
+    assert "Org4MSP" not in network.asked

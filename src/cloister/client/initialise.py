@@ -174,13 +174,7 @@ class Initialiser:
         raise RemoteFailed("initialisation did not settle", hint="run `cloister init` again")
 
     async def _make_keys(self, evidence: str, sequence: int) -> bool:
-        try:
-            made = await self._ask("make-keys")
-        except EvaluateError as error:
-            if not any(_EARLIER_KEYS in text for text in (error.message, *(item.message for item in error.details))):
-                raise
-            await self._take_over_earlier(evidence, sequence)
-            made = await self._ask("make-keys")
+        made = await self._make_unless_earlier() or await self._make_after_earlier(evidence, sequence)
         self._progress(f"{self._msp_id}: first enclave of this definition: it has made the keys")
         try:
             await self._register(made["evidence"], made["descriptor"])
@@ -190,6 +184,15 @@ class Initialiser:
             raise
         await self._ask("activate")
         return True
+
+    async def _make_unless_earlier(self) -> Any:
+        """What the enclave made; None if the keys of an earlier definition must be taken over first."""
+        try:
+            return await self._ask("make-keys")
+        except EvaluateError as error:
+            if not any(_EARLIER_KEYS in text for text in (error.message, *(item.message for item in error.details))):
+                raise
+        return None
 
     async def _is_own(self, key_set: dict[str, Any]) -> bool:
         """True if the committed key set is this enclave's own candidate (an earlier run was interrupted)."""
@@ -209,17 +212,36 @@ class Initialiser:
         self._progress(f"{self._msp_id}: importing the keys")
         await self._ask("import")
 
-    async def _take_over_earlier(self, evidence: str, sequence: int) -> None:
-        """The keys of the definition before, from an enclave that has them: by `hand_over`, or through its peer."""
+    async def _make_after_earlier(self, evidence: str, sequence: int) -> Any:
+        """What the enclave made once it had the keys so far: as posted, by `hand_over`, or through others' peers.
+
+        An enclave that has not all of them can post its own for anybody: then the next one is asked.
+        """
         newcomer, _ = await self._register_newcomer(evidence)
         posted = await self._registry.query("get_export", self._chaincode, newcomer)
-        if not posted["export"]:
-            if self._hand_over is not None:
-                await self._hand_over(newcomer)
-            else:
-                await self._request_export(newcomer, await self._keepers_of_earlier(sequence))
+        if posted["export"] and (made := await self._make_from_posted()):
+            return made
+        if self._hand_over is not None:
+            await self._hand_over(newcomer)
+            if made := await self._make_from_posted():
+                return made
+            raise RemoteFailed("the enclave of the definition before has not all the keys so far", hint=_EXPORT_HINT)
+        keepers = await self._keepers_of_earlier(sequence)
+        while keepers:
+            keepers.remove(await self._request_export(newcomer, keepers))
+            if made := await self._make_from_posted():
+                return made
+        raise RemoteFailed("none of the enclaves that the peers reach now has all the keys so far", hint=_EXPORT_HINT)
+
+    async def _make_from_posted(self) -> Any:
+        """What the enclave made with the keys that were posted for it; None if they are not those it needs."""
         self._progress(f"{self._msp_id}: importing the keys of the definition before")
-        await self._ask("import")
+        try:
+            await self._ask("import")
+        except EvaluateError as error:
+            self._progress(f"{self._msp_id}: what was posted is of no use: {error.message}")
+            return None
+        return await self._make_unless_earlier()
 
     async def _register_newcomer(self, evidence: str) -> tuple[str, list[dict[str, str]]]:
         """(evidence id, the enclaves that were registered before)."""
@@ -231,17 +253,15 @@ class Initialiser:
         return newcomer, enclaves
 
     async def _keepers_of_earlier(self, sequence: int) -> list[str]:
-        """Organisations whose host runs an enclave with the keys of an earlier definition: one of the same code does.
+        """Organisations whose host runs an enclave with keys of earlier definitions, those of the newest first.
 
         Raises: RemoteFailed if there is none.
         """
-        found: list[str] = []
+        others: list[str] = []
         for number in range(sequence - 1, 0, -1):
             enclaves = await self._registry.query("list_enclaves", self._chaincode, str(number))
-            others = sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id})
-            found = [msp_id for msp_id in others if await self._is_ready(msp_id)]
-            if enclaves:
-                break
+            others += sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id, *others})
+        found = [msp_id for msp_id in others if await self._is_ready(msp_id)]
         if not found:
             raise RemoteFailed(
                 f"{self._chaincode} had keys before sequence {sequence}, and none of the enclaves that the peers reach "
@@ -256,9 +276,9 @@ class Initialiser:
         except CloisterError:
             return False
 
-    async def _request_export(self, newcomer: str, organisations: Sequence[str]) -> None:
+    async def _request_export(self, newcomer: str, organisations: Sequence[str]) -> str:
         """Ask the enclaves of other organisations in turn, for a while: their peers may not have the block with the
-        registration yet."""
+        registration yet. Returns whose enclave gave the keys."""
         deadline = time.monotonic() + LAG_TIMEOUT_S
         for msp_id in organisations:
             self._progress(f"{self._msp_id}: asking the enclave of {msp_id} for the keys")
@@ -273,7 +293,7 @@ class Initialiser:
                 export, sequence = exported["export"], str(exported["exporter_sequence"])
                 arguments = (self._chaincode, exported["exporter"], newcomer, export, sequence)
                 await self._registry.submit("put_export", *arguments)
-                return
+                return msp_id
             if time.monotonic() > deadline or not organisations:
                 told = "; ".join(failures) or "none is registered"
                 raise RemoteFailed(
