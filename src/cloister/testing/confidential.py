@@ -424,7 +424,8 @@ class ConfidentialChannel:
 
     def registration(self, evidence: bytes) -> tuple[str, bytes]:
         """What the registry writes for an enclave."""
-        return enclave_key(self.chaincode, 1, decode_evidence(evidence).evidence_id), evidence
+        record = {"evidence": base64.b64encode(evidence).decode("ascii")}
+        return enclave_key(self.chaincode, 1, decode_evidence(evidence).evidence_id), json.dumps(record).encode()
 
     def settle(self, host: Host) -> Provisioned:
         """Provision a host's enclave and connect it to the ledger enclave."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import os
@@ -633,7 +634,10 @@ def test_c6_a_revoked_enclave_is_told_nothing_from_that_block_on(channel: Channe
 
 def test_c6_registrations_are_told_from_the_block_on_and_for_ever(channel: Channel, keys: KeyHolder) -> None:
     enclave, asker = caught_up(channel), ChaincodeParty.new(channel)
-    session, evidence_id = connected(enclave, asker), bytes(range(32))
+    session, evidence_id = connected(enclave, asker), asker.evidence.evidence_id
+
+    def shown(evidence: bytes) -> bytes:
+        return json.dumps({"endorsements": "", "evidence": base64.b64encode(evidence).decode()}).encode()
 
     def registered(ledger: LedgerEnclave, by: Any) -> int:
         answer = ask(ledger, by, AskRevoked(bytes(32), evidence_id))
@@ -641,12 +645,16 @@ def test_c6_registrations_are_told_from_the_block_on_and_for_ever(channel: Chann
         return answer.registered
 
     key = f"\0{ENCLAVE}\0{CHAINCODE}\x001\0{evidence_id.hex()}\0"
+    value = shown(asker.evidence.encode())
     for other in (f"\0{ENCLAVE}\0another\x001\0{evidence_id.hex()}\0", f"{key}more", key[:-1], key[1:]):
-        expect(call(enclave, NextBlocks((channel.add(channel.put((other, b"x"), chaincode=REGISTRY)),))), Followed)
-    expect(call(enclave, NextBlocks((channel.add(channel.put((key, b"x"))),))), Followed)  # of another chaincode
-    assert not registered(enclave, session)
-    for value in (b"x", None):
-        expect(call(enclave, NextBlocks((channel.add(channel.put((key, value), chaincode=REGISTRY)),))), Followed)
+        expect(call(enclave, NextBlocks((channel.add(channel.put((other, value), chaincode=REGISTRY)),))), Followed)
+    expect(call(enclave, NextBlocks((channel.add(channel.put((key, value))),))), Followed)  # of another chaincode
+    another = ChaincodeParty.new(channel).evidence.encode()
+    for hidden in (b"x", b"{}", shown(b"x"), shown(another), value[:-3], value.replace(b"A", b"=")):
+        expect(call(enclave, NextBlocks((channel.add(channel.put((key, hidden), chaincode=REGISTRY)),))), Followed)
+    assert not registered(enclave, session)  # whose signing key nobody sees, nobody could revoke
+    for written in (value, b"x", None):
+        expect(call(enclave, NextBlocks((channel.add(channel.put((key, written), chaincode=REGISTRY)),))), Followed)
         assert registered(enclave, session)
     again = started(channel)
     restore(again, seal(enclave))

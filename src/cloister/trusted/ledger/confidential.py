@@ -13,6 +13,7 @@ result key, to be the first.
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
 
 from cloister.errors import MalformedInput
 from cloister.fabric.decoding import decode_message
+from cloister.trusted.attest.evidence import decode_evidence
 from cloister.trusted.protocol.key_set import KeySetDescriptor, parse_descriptor, succeeds
 
 from .definitions import LIFECYCLE, ReadValue
@@ -31,6 +33,8 @@ REVOKED = "revoked"
 ENCLAVE = "enclave"
 """Object type of the registry's composite keys (ENCLAVE, chaincode, sequence, evidence id in hex)."""
 _MEASUREMENT = re.compile(r"[0-9a-f]{64}")
+_EVIDENCE = re.compile(rb'"evidence": "(?P<evidence>[A-Za-z0-9+/]+=*)"')
+"""In the JSON that the registry writes for an enclave. Found, not parsed: every ledger enclave must find the same."""
 _SEQUENCE_KEY = re.compile(r"namespaces/fields/(?P<name>[^/]+)/(?:Sequence|EndorsementInfo)")
 
 
@@ -168,9 +172,17 @@ def revoked_enclave(key: str) -> tuple[str, bytes] | None:
     return parts[2], bytes.fromhex(parts[3])
 
 
-def registered_enclave(key: str) -> tuple[str, bytes] | None:
-    """(chaincode, evidence id of 32 bytes) of the enclave that a key of the registry registers, or None."""
+def registered_enclave(key: str, value: bytes) -> tuple[str, bytes] | None:
+    """(chaincode, evidence id of 32 bytes) of the enclave that a write of the registry registers, or None.
+
+    The value must show the evidence itself: it is revoked by its signing key, which the id alone does not tell.
+    """
     parts = key.split("\0")
-    if len(parts) != 6 or parts[:2] != ["", ENCLAVE] or parts[5] or not _MEASUREMENT.fullmatch(parts[4]):
+    shown = _EVIDENCE.search(value)
+    if len(parts) != 6 or parts[:2] != ["", ENCLAVE] or parts[5] or shown is None:
         return None
-    return parts[2], bytes.fromhex(parts[4])
+    try:
+        evidence = decode_evidence(base64.b64decode(shown["evidence"], validate=True))
+    except (MalformedInput, ValueError):
+        return None
+    return (parts[2], evidence.evidence_id) if parts[4] == evidence.evidence_id.hex() else None

@@ -91,7 +91,7 @@ class Coverage:
         self.revoked: set[tuple[str, bytes]] = set()
         """(chaincode, signing key) of enclaves that the registry has revoked, for ever."""
         self.registered: set[tuple[str, bytes]] = set()
-        """(chaincode, evidence id) of enclaves that the registry has ever shown: who gets keys can be seen."""
+        """(chaincode, evidence id) of enclaves whose evidence the registry has ever shown: these can be revoked."""
         self._registry = registry
         self._marks: dict[tuple[str, bool], Any] = {}
         """(namespace, metadata) → SortedDict key → Mark."""
@@ -266,7 +266,7 @@ class Coverage:
             if write.value and not write.is_delete:
                 if (revoked := revoked_enclave(write.key)) is not None:
                     self._pending.revoked.add(revoked)
-                if (registered := registered_enclave(write.key)) is not None:
+                if (registered := registered_enclave(write.key, write.value)) is not None:
                     self._pending.registered.add(registered)
 
     def _redefine(self, name: str, definition: ConfidentialDefinition, state: State, updates: BlockUpdates) -> None:
