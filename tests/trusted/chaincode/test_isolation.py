@@ -9,6 +9,7 @@ import pytest
 
 from cloister.errors import UsageError
 from cloister.trusted.chaincode.contract_image import contract_digest, load_contract_image
+from cloister.trusted.chaincode.contract_program import ALLOWED_IMPORTS
 from cloister.wire.messages import Abandon, AskLedger, GetState, Invoke, Refusal, Result, ValueAnswer
 from support import careless
 from support.enclaves import Session, session_of
@@ -155,6 +156,10 @@ def test_e2_an_abandoned_contract_that_objects_is_forgotten(tmp_path: Path, reac
         "import cloister.contract.server.run",
         "import os.path",
         "import pickle",
+        "import sqlite3",
+        "import syslog",
+        "import gzip",
+        "from timeit import default_timer",
         "import _socket",
         "from . import helpers",
         "def f():\n    import random",
@@ -168,6 +173,14 @@ def test_c1_imports_of_what_is_not_measured_are_refused(tmp_path: Path, line: st
     (package / "__init__.py").write_text("SECRET = 1\n")
     with pytest.raises(UsageError, match="must not import"):
         contract_digest(contract(tmp_path, f"{line}\nclass C(Contract):\n    def f(self): ...\n"))
+
+
+def test_what_only_computes_may_be_imported(tmp_path: Path) -> None:
+    source = "\n".join(f"import {name}" for name in sorted(ALLOWED_IMPORTS - {"__future__"}))
+    reference = contract(
+        tmp_path, f"{source}\nclass C(Contract):\n    @query\n    def f(self) -> str: return zlib.__name__\n"
+    )
+    assert session_of(load_contract_image(reference)).call("f").outcome.payload == b"zlib"
 
 
 @pytest.mark.parametrize("name", ["os", "pytest", "cloister.trusted.chaincode.enclave", "package"])

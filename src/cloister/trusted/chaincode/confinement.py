@@ -25,8 +25,10 @@ _DENIED_PREFIXES = (
     "signal.",
     "smtplib.",
     "socket.",
+    "sqlite3.",
     "ssl.",
     "subprocess.",
+    "syslog.",
     "tempfile.",
     "urllib.",
 )

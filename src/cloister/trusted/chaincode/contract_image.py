@@ -2,8 +2,7 @@
 
 Trust level: trusted; reads the contract's files when the enclave starts, never later. What is hashed is what is run.
 A contract is a Python file and the modules next to it that it imports, found in the syntax tree without running
-anything. Beside them it may import the standard library (but not what makes results differ between endorsers) and
-`cloister.contract`.
+anything. Beside them it may import what of the standard library only computes, and `cloister.contract`.
 """
 
 from __future__ import annotations
@@ -134,8 +133,8 @@ def _neighbours(file: str, content: bytes, folder: Path) -> list[str]:
                 raise UsageError(
                     f"contract: {file} line {getattr(node, 'lineno', 0)}: "
                     f"a confidential contract must not import {module}",
-                    hint=f"allowed are files next to it, {API}, and of the standard library what is the same at all "
-                    "endorsers and reaches nothing outside the enclave",
+                    hint=f"allowed are files next to it, {API}, and of the standard library what only computes: "
+                    "docs/contracts.md lists it",
                 )
     if "datetime" in modules:
         _refuse_clocks(file, ast.walk(tree))

@@ -4,8 +4,8 @@ Trust level: trusted. Module variables, attributes of classes and contracts, def
 that a contract can keep by accident ends with the execution. So one that is never committed leaves nothing behind for a
 later one to tell, executions that run side by side share nothing, and endorsers agree whatever each has run before.
 Not kept apart: what a contract changes inside the standard library's modules.
-Imports of a contract are answered here: files measured with it, the standard library but for what differs between
-endorsers, `cloister.contract`. Anything else would run without being measured.
+Imports of a contract are answered here: files measured with it, what of the standard library only computes,
+`cloister.contract`. Anything else would run without being measured.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from cloister.errors import UsageError
 API = "cloister.contract"
 _SERVER = f"{API}.server"
 _PREFIX = "cloister_contract_"
-FORBIDDEN_IMPORTS = frozenset(
+ALLOWED_IMPORTS = frozenset(
     """
-    asyncio atexit builtins code codeop concurrent ctypes fcntl ftplib gc http importlib inspect io locale marshal mmap
-    multiprocessing os pathlib pickle platform posix pty random requests runpy secrets select selectors shelve shutil
-    signal smtplib socket socketserver ssl subprocess sys tempfile threading time urllib uuid
-    """.split()  # noqa: SIM905 - a list of sixty quoted words hides what is in it
+    __future__ abc array ast base64 binascii bisect bz2 calendar cmath collections colorsys contextlib contextvars copy
+    csv dataclasses datetime decimal difflib enum fnmatch fractions functools graphlib hashlib heapq hmac html ipaddress
+    itertools json keyword logging lzma math numbers operator pprint re reprlib statistics string stringprep struct
+    textwrap tomllib traceback types typing unicodedata xml zlib
+    """.split()  # noqa: SIM905 - a list of fifty quoted words hides what is in it
 )
-"""Of the standard library: what differs between endorsers, reaches outside, lasts longer than an execution, or runs
-what a caller sends as code. A guard against accidents: the code is approved anyway."""
+"""Of the standard library: what computes and nothing else. Not what differs between endorsers, reaches outside (not all
+of it raises audit events), lasts longer than an execution, or runs what a caller sends as code. A guard against
+accidents: the code is approved anyway. `logging` is there because contracts do it; it leads nowhere."""
 _WITHHELD = frozenset({"breakpoint", "compile", "eval", "exec", "input"})
 """Built-in functions that a contract does not find, for the same reasons."""
 
@@ -43,7 +45,7 @@ def may_import(module: str, names: Sequence[str] = ()) -> bool:
     if top == "cloister":
         found = (module, *(f"{module}.{name}" for name in names))
         return all(f"{item}.".startswith(f"{API}.") and not f"{item}.".startswith(f"{_SERVER}.") for item in found)
-    return top in sys.stdlib_module_names and top not in FORBIDDEN_IMPORTS and not (top[0] == "_" != top[1])
+    return top in ALLOWED_IMPORTS
 
 
 class ContractProgram:
