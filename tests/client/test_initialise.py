@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from cloister.client.initialise import Initialiser
-from cloister.gateway import EvaluateError, Network
+from cloister.gateway import EndorseError, EvaluateError, Network
 
 LEDGER = bytes(32)
 
@@ -50,6 +50,8 @@ class Played:
             },
         }
         if name == "cloister:import":
+            if self.posted["export"] == "of a revoked enclave":
+                raise EvaluateError("enclave refused: revoked")
             self.imported.append(self.posted["exporter_sequence"])
             return b"{}"
         return json.dumps(answers[name]).encode()
@@ -73,13 +75,48 @@ def initialiser(network: Played) -> Initialiser:
     )
 
 
-@pytest.mark.parametrize("posted", [{"export": ""}, {"export": "stale", "exporter": "old", "exporter_sequence": 1}])
+@pytest.mark.parametrize(
+    "posted",
+    [
+        {"export": ""},
+        {"export": "stale", "exporter": "old", "exporter_sequence": 1},
+        {"export": "of a revoked enclave", "exporter": "old", "exporter_sequence": 2},
+    ],
+)
 async def test_c9_stale_keys_that_others_post_do_not_keep_a_newcomer_out(posted: dict[str, Any]) -> None:
     """An organisation that kept an enclave of the definition before can post its keys for anybody."""
     network = Played(posted)
     done = await initialiser(network).run()
     assert network.imported == [2]
     assert not done.made_keys
+
+
+class PlayedJunk(Played):
+    """Org0's host, which is asked first, answers with something else than keys."""
+
+    def __init__(self, junk: dict[str, Any]) -> None:
+        super().__init__({"export": ""})
+        self.junk = junk
+
+    async def evaluate(self, name: str, *, arguments: Any = (), endorsing_organizations: Any = ()) -> bytes:
+        answer = await super().evaluate(name, arguments=arguments, endorsing_organizations=endorsing_organizations)
+        if name == "list_enclaves":
+            return json.dumps(
+                [{"evidence_id": "rogue", "msp_id": "Org0MSP", "revoked": False}, *json.loads(answer)]
+            ).encode()
+        return json.dumps(self.junk).encode() if list(endorsing_organizations) == ["Org0MSP"] else answer
+
+    async def submit(self, name: str, *arguments: Any, **options: Any) -> bytes:
+        if arguments[3] == "junk":
+            raise EndorseError("key export refused: the exporter's signature does not match")
+        return await super().submit(name, *arguments, **options)
+
+
+@pytest.mark.parametrize("junk", [{}, {"export": "junk", "exporter": "rogue", "exporter_sequence": 2}])
+async def test_c9_a_host_that_hands_out_junk_keeps_no_newcomer_out(junk: dict[str, Any]) -> None:
+    network = PlayedJunk(junk)
+    await initialiser(network).run()
+    assert network.imported == [2]
 
 
 class PlayedUpgrade(Played):

@@ -206,9 +206,10 @@ class Initialiser:
         """
         newcomer, enclaves = await self._register_newcomer(evidence)
         posted = await self._registry.query("get_export", self._chaincode, newcomer)
-        if not posted["export"] or posted["exporter_sequence"] != sequence:
-            others = sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id})
-            await self._request_export(newcomer, others)
+        if posted["export"] and posted["exporter_sequence"] == sequence and await self._import_posted():
+            return
+        others = sorted({enclave["msp_id"] for enclave in enclaves} - {self._msp_id})
+        await self._request_export(newcomer, others)
         self._progress(f"{self._msp_id}: importing the keys")
         await self._ask("import")
 
@@ -235,13 +236,17 @@ class Initialiser:
 
     async def _make_from_posted(self) -> Any:
         """What the enclave made with the keys that were posted for it; None if they are not those it needs."""
-        self._progress(f"{self._msp_id}: importing the keys of the definition before")
+        return await self._make_unless_earlier() if await self._import_posted() else None
+
+    async def _import_posted(self) -> bool:
+        """False if the enclave refuses what was posted for it: from a revoked one, or older than its own, say."""
+        self._progress(f"{self._msp_id}: importing the keys that were posted")
         try:
             await self._ask("import")
         except EvaluateError as error:
             self._progress(f"{self._msp_id}: what was posted is of no use: {error.message}")
-            return None
-        return await self._make_unless_earlier()
+            return False
+        return True
 
     async def _register_newcomer(self, evidence: str) -> tuple[str, list[dict[str, str]]]:
         """(evidence id, the enclaves that were registered before)."""
@@ -287,12 +292,16 @@ class Initialiser:
             for msp_id in organisations:
                 try:
                     exported = await self._ask("export", newcomer, organisation=msp_id)
-                except CloisterError as error:
-                    failures.append(f"{msp_id}: {error.message}")
+                    export, sequence = str(exported["export"]), str(exported["exporter_sequence"])
+                    arguments = (self._chaincode, str(exported["exporter"]), newcomer, export, sequence)
+                    await self._registry.submit("put_export", *arguments)
+                except (
+                    CloisterError,
+                    LookupError,
+                    TypeError,
+                ) as error:  # whatever a host answers: the next one is asked
+                    failures.append(f"{msp_id}: {error.message if isinstance(error, CloisterError) else 'no keys'}")
                     continue
-                export, sequence = exported["export"], str(exported["exporter_sequence"])
-                arguments = (self._chaincode, exported["exporter"], newcomer, export, sequence)
-                await self._registry.submit("put_export", *arguments)
                 return msp_id
             if time.monotonic() > deadline or not organisations:
                 told = "; ".join(failures) or "none is registered"
