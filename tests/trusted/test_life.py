@@ -28,11 +28,13 @@ from cloister.trusted.protocol.key_set import parse_descriptor, sign_descriptor,
 from cloister.trusted.protocol.upgrade import UpgradeApproval, encode_approvals
 from cloister.wire.messages import (
     Activate,
+    AskLedger,
     Exported,
     ExportKeys,
     ImportKeys,
     Invoke,
     KeysMade,
+    LedgerReplied,
     MakeKeys,
     Provision,
     Provisioned,
@@ -363,6 +365,29 @@ def test_older_keys_than_those_that_are_there_are_not_taken(image: ContractImage
     message = ImportKeys(exported.export, status_of(kept).evidence, ENDORSEMENTS)
     assert drive(enclave, first.ledger, message) == Refusal("key-ring", "")
     assert isinstance(drive(enclave, first.ledger, MakeKeys()), KeysMade)
+
+
+def test_keys_that_come_while_others_are_imported_stay(image: ContractImage, first: First) -> None:
+    """What an import was compared with when it began is not what it would replace: newer keys would be gone."""
+    chain, kept, enclave = first.ledger.chain, make_enclave(image), first.enclave
+    bring_up(first, kept)
+    chain.definitions[2] = status_of(enclave).measurement
+    enclave.handle(5, provision_message(sequence=2))
+    first.ledger.connect(enclave)
+    made = drive(enclave, first.ledger, MakeKeys())
+    assert isinstance(made, KeysMade)
+    exported = drive(kept, first.ledger, ExportKeys(status_of(enclave).evidence, ENDORSEMENTS, b""))
+    assert isinstance(exported, Exported)
+    question = enclave.handle(7, ImportKeys(exported.export, status_of(kept).evidence, ENDORSEMENTS))
+    assert isinstance(question, AskLedger)
+    held_back = LedgerReplied(first.ledger.reply(question.ledger))
+    chain.key_sets[2] = made.descriptor
+    assert isinstance(drive(enclave, first.ledger, Activate()), Sealed)
+    reply = enclave.handle(7, held_back)
+    while isinstance(reply, AskLedger):
+        reply = enclave.handle(7, LedgerReplied(first.ledger.reply(reply.ledger)))
+    assert reply == Refusal("state", "")
+    assert status_of(enclave).state == "ready"
 
 
 def test_who_has_keys_that_were_passed_over_takes_those_that_were_used_instead(

@@ -303,10 +303,11 @@ class Enclave:
         member = self._provisioned()
         if self._is_ready(member):
             raise Refused("keys refused: this definition has keys already", reason="state")
-        held = self._active.current.sequence if self._active is not None else 0
+        active = self._active
+        held = active.current.sequence if active is not None else 0
         if member.attested.sequence > held + 1:
             await require_no_earlier(member.attested.sequence, self._ledger(), after=held)
-            self._require_unchanged(member)
+            self._require_unchanged(member, active)
         if self._candidate is None:
             self._candidate = make_key_ring(
                 genesis_hash=member.attested.genesis_hash,
@@ -328,35 +329,36 @@ class Enclave:
         return KeysMade(signed, member.evidence.encode(), self._seal())
 
     async def _activate(self) -> Sealed:
-        member, candidate = self._provisioned(), self._candidate
+        member, active, candidate = self._provisioned(), self._active, self._candidate
         if candidate is None:
             raise Refused("activation refused: no candidate", reason="state")
         await require_first(candidate, self._ledger())
-        self._require_unchanged(member)
+        self._require_unchanged(member, active)
         self._active, self._candidate = candidate, None
         return Sealed(self._seal())
 
     async def _export(self, message: ExportKeys) -> Exported:
         member, ring = self._ready()
         exported = await export_ring(message, member, ring, self._ledger())
-        self._require_unchanged(member)
+        self._require_unchanged(member, ring)
         return Exported(exported)
 
     async def _import(self, message: ImportKeys) -> Sealed:
         member = self._provisioned()
         if self._is_ready(member):
             raise Refused("import refused: keys are there already", reason="state")
-        ring = await import_ring(message, member, self._active, self._ledger())
-        self._require_unchanged(member)
+        earlier = self._active
+        ring = await import_ring(message, member, earlier, self._ledger())
+        self._require_unchanged(member, earlier)
         self._active, self._candidate = ring, None
         return Sealed(self._seal())
 
     # --- helpers ----------------------------------------------------------------------------------------------------
 
-    def _require_unchanged(self, member: Member) -> None:
-        """After a question: the host may have provisioned anew in between."""
-        if self._member is not member:
-            raise Refused("refused: provisioned anew meanwhile", reason="state")
+    def _require_unchanged(self, member: Member, active: KeyRing | None) -> None:
+        """After a question: the host may have provisioned anew in between, or brought other keys."""
+        if self._member is not member or self._active is not active:
+            raise Refused("refused: provisioned anew meanwhile, or other keys came", reason="state")
 
     def _continues(self, ring: KeyRing, message: Provision) -> bool:
         before = self._provisioned().attested
