@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from random import Random
 
+from cloister.fabric.wire_format import encode_varint
+
 LENGTH_DELIMITED = 2
 _SIZES = {1: 8, 5: 4}
 Field = tuple[int, bytes]
@@ -39,9 +41,9 @@ def join(fields: list[Field]) -> bytes:
     """The inverse of `split`."""
     parts = []
     for key, content in fields:
-        parts.append(_encode_varint(key))
+        parts.append(encode_varint(key))
         if key & 7 == LENGTH_DELIMITED:
-            parts.append(_encode_varint(len(content)))
+            parts.append(encode_varint(len(content)))
         parts.append(content)
     return b"".join(parts)
 
@@ -74,7 +76,7 @@ def mutate(encoded: bytes, change: Callable[[bytes], bytes], chooser: Random) ->
     elif key & 7 == 0:
         fields[position] = (
             key,
-            _encode_varint(chooser.choice([0, 1, chooser.getrandbits(7), chooser.getrandbits(64)])),
+            encode_varint(chooser.choice([0, 1, chooser.getrandbits(7), chooser.getrandbits(64)])),
         )
     return join(fields)
 
@@ -89,12 +91,3 @@ def _varint(encoded: bytes, offset: int) -> tuple[int, int]:
             return value, offset
         shift += 7
     raise IndexError("varint too long")
-
-
-def _encode_varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

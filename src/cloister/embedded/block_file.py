@@ -13,6 +13,7 @@ from typing import Protocol
 from fabric_protos.common import common_pb2
 
 from cloister.errors import EnvironmentFailed
+from cloister.fabric.wire_format import encode_varint
 from cloister.ledger.sources import decode_stored_block, read_varint
 
 NAME = "blockfile_000000"
@@ -79,7 +80,7 @@ class FileBlocks:
     def append(self, block: bytes) -> None:
         """Write the next block: one write, so that it is there or cut short, and never followed by another one."""
         body = _encode(block)
-        prefix = _varint(len(body))
+        prefix = encode_varint(len(body))
         start = self._file.seek(0, os.SEEK_END) + len(prefix)
         self._file.write(prefix + body)
         self._places.append((start, len(body)))
@@ -115,25 +116,16 @@ def _encode(encoded: bytes) -> bytes:
     block = common_pb2.Block.FromString(encoded)
     transactions, metadata = block.data.data, block.metadata.metadata
     parts = [
-        _varint(block.header.number),
+        encode_varint(block.header.number),
         _prefixed(block.header.data_hash),
         _prefixed(block.header.previous_hash),
-        _varint(len(transactions)),
+        encode_varint(len(transactions)),
         *map(_prefixed, transactions),
-        _varint(len(metadata)),
+        encode_varint(len(metadata)),
         *map(_prefixed, metadata),
     ]
     return b"".join(parts)
 
 
 def _prefixed(content: bytes) -> bytes:
-    return _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return encode_varint(len(content)) + content

@@ -17,8 +17,8 @@ from fabric_protos.common import common_pb2, configtx_pb2
 from fabric_protos.orderer import configuration_pb2
 
 from cloister.errors import MalformedInput
-from cloister.fabric.block import compute_data_hash, encode_header
 from cloister.fabric.decoding import decode_message
+from cloister.testing.blocks import make_block
 from cloister.testing.configs import sign_data
 from cloister.testing.signers import Signer
 from cloister.trusted.ledger.channel_config import ChannelConfig, load_config
@@ -33,6 +33,7 @@ from .ledger import Ledger
 
 LOG = logging.getLogger("cloister.embedded.orderer")
 WRITERS = "/Channel/Writers"
+_NONCE_BYTES = 24
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -127,25 +128,9 @@ class Orderer:
 
     def _make(self, batch: Sequence[bytes], *, is_config: bool) -> bytes:
         number = self._ledger.height
-        last_config = common_pb2.LastConfig(index=number if is_config else self._ledger.config_block)
-        data_hash = compute_data_hash(tuple(batch))
-        previous = self._ledger.last_hash
-        header = encode_header(number, previous, data_hash)
-        metadata = common_pb2.Metadata(
-            value=common_pb2.OrdererBlockMetadata(last_config=last_config).SerializeToString()
-        )
-        signed = common_pb2.SignatureHeader(creator=self._signer.creator, nonce=os.urandom(24)).SerializeToString()
-        metadata.signatures.add(signature_header=signed, signature=self._signer.sign(metadata.value + signed + header))
-        last = common_pb2.Metadata(value=last_config.SerializeToString())
-        block = common_pb2.Block(
-            header=common_pb2.BlockHeader(number=number, previous_hash=previous, data_hash=data_hash),
-            data=common_pb2.BlockData(data=list(batch)),
-            metadata=common_pb2.BlockMetadata(
-                metadata=[metadata.SerializeToString(), last.SerializeToString(), b"", b"", b""]
-            ),
-        )
-        encoded: bytes = block.SerializeToString()
-        return encoded
+        last_config = number if is_config else self._ledger.config_block
+        nonce = os.urandom(_NONCE_BYTES)
+        return make_block(number, self._ledger.last_hash, batch, [self._signer], last_config=last_config, nonce=nonce)
 
     def _make_configuration(self, update: bytes) -> bytes:
         """The CONFIG transaction of a CONFIG_UPDATE, if its signers may make it. Raises: BroadcastRefused."""

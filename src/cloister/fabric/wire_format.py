@@ -46,11 +46,11 @@ def normalized(encoded: bytes, descriptor: Any, depth: int = _MAX_DEPTH) -> byte
         if field.type == _MESSAGE:
             value = normalized(encoded[content:position], field.message_type, depth - 1)
         elif wire_type == _VARINT:
-            value = _encode_varint(_varint(encoded, start)[0])
+            value = encode_varint(_varint(encoded, start)[0])
         else:
             value = encoded[content:position]
-        found += _encode_varint(number << 3 | wire_type)
-        found += _encode_varint(len(value)) if wire_type == _BYTES else b""
+        found += encode_varint(number << 3 | wire_type)
+        found += encode_varint(len(value)) if wire_type == _BYTES else b""
         found += value
     return bytes(found)
 
@@ -68,9 +68,9 @@ def remarshalled(encoded: bytes, known: int) -> bytes:
         if wire_type == _BYTES and number <= known:
             values[number] = encoded[content:position]
         else:
-            unknown += _encode_varint(number << 3 | wire_type) + encoded[start:position]
+            unknown += encode_varint(number << 3 | wire_type) + encoded[start:position]
     fields = (
-        _encode_varint(number << 3 | _BYTES) + _encode_varint(len(values[number])) + values[number]
+        encode_varint(number << 3 | _BYTES) + encode_varint(len(values[number])) + values[number]
         for number in sorted(values)
         if values[number]
     )
@@ -137,7 +137,10 @@ def _varint(encoded: bytes, position: int) -> tuple[int, int]:
     raise _malformed()
 
 
-def _encode_varint(value: int) -> bytes:
+def encode_varint(value: int) -> bytes:
+    """The shortest base 128 encoding of an integer of 0 or more: little endian, 7 bits a byte."""
+    if value < 0x80:
+        return bytes((value,))
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)

@@ -16,6 +16,9 @@ from cloister.fabric.block import compute_data_hash, encode_header
 
 from .signers import Signer
 
+_NONCE = b"n" * 24
+"""Always the same: blocks that are made again are equal."""
+
 
 @dataclass(frozen=True)
 class Consenter:
@@ -35,13 +38,14 @@ def make_block(
     signers: Sequence[BlockSigner],
     *,
     last_config: int = 0,
+    nonce: bytes = _NONCE,
 ) -> bytes:
-    """The serialised `common.Block` with a signature of every signer."""
+    """The serialised `common.Block` with a signature of every signer, each with this nonce (24 bytes)."""
     data_hash = compute_data_hash(tuple(transactions))
     header = encode_header(number, previous_hash, data_hash)
     value = common_pb2.OrdererBlockMetadata(last_config=common_pb2.LastConfig(index=last_config)).SerializeToString()
     metadata = common_pb2.Metadata(value=value)
-    metadata.signatures.extend(sign_block(signer, value, header) for signer in signers)
+    metadata.signatures.extend(sign_block(signer, value, header, nonce=nonce) for signer in signers)
     last = common_pb2.Metadata(value=common_pb2.LastConfig(index=last_config).SerializeToString())
     block = common_pb2.Block(
         header=common_pb2.BlockHeader(number=number, previous_hash=previous_hash, data_hash=data_hash),
@@ -54,9 +58,8 @@ def make_block(
     return encoded
 
 
-def sign_block(signer: BlockSigner, value: bytes, header: bytes) -> Any:
+def sign_block(signer: BlockSigner, value: bytes, header: bytes, *, nonce: bytes = _NONCE) -> Any:
     """A `common.MetadataSignature`. `value`: of the SIGNATURES metadata; `header`: as `encode_header` gives it."""
-    nonce = b"n" * 24
     if isinstance(signer, Consenter):
         signed = common_pb2.IdentifierHeader(identifier=signer.identifier, nonce=nonce).SerializeToString()
         signature = signer.signer.sign(value + signed + header)

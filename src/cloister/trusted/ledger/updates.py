@@ -9,6 +9,7 @@ import hashlib
 from typing import Any, NamedTuple
 
 from cloister.fabric.transaction import Version
+from cloister.fabric.wire_format import encode_varint
 
 from .errors import LedgerHalted
 from .state import Entry, Metadata, Space, State
@@ -87,7 +88,7 @@ class BlockUpdates:
         encoded = self._encode()
         if encoded is None:
             return None
-        return hashlib.sha256(_varint(len(filter_bytes)) + filter_bytes + encoded + previous).digest()
+        return hashlib.sha256(encode_varint(len(filter_bytes)) + filter_bytes + encoded + previous).digest()
 
     def _apply(self, space: Space, key: bytes, operation: _Operation, version: Version, state: State) -> None:
         updates = self.by_space.get(space)
@@ -122,7 +123,7 @@ class BlockUpdates:
                 if update.entry is not None and update.value is None:
                     return None
                 body = _encode_write(namespace, collection, key, update)
-                parts.append(b"\x0a" + _varint(len(body)) + body)
+                parts.append(b"\x0a" + encode_varint(len(body)) + body)
                 namespace = collection = ""
         return b"".join(parts)
 
@@ -172,13 +173,13 @@ def _add_metadata(operation: _Operation, write: Any) -> None:
 def _encode_write(namespace: str, collection: str, key: bytes, update: Update) -> bytes:
     parts = [_text(b"\x0a", namespace), _text(b"\x12", collection)]
     if key:
-        parts.append(b"\x1a" + _varint(len(key)) + key)
+        parts.append(b"\x1a" + encode_varint(len(key)) + key)
     if update.entry is None:
         parts.append(b"\x20\x01")
     elif update.value:
-        parts.append(b"\x2a" + _varint(len(update.value)) + update.value)
+        parts.append(b"\x2a" + encode_varint(len(update.value)) + update.value)
     height = encode_height(update.version)
-    parts.append(b"\x32" + _varint(len(height)) + height)
+    parts.append(b"\x32" + encode_varint(len(height)) + height)
     return b"".join(parts)
 
 
@@ -194,15 +195,4 @@ def _ordered(number: int) -> bytes:
 
 def _text(tag: bytes, text: str) -> bytes:
     encoded = text.encode()
-    return tag + _varint(len(encoded)) + encoded if encoded else b""
-
-
-def _varint(value: int) -> bytes:
-    if value < 0x80:
-        return bytes((value,))
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return tag + encode_varint(len(encoded)) + encoded if encoded else b""
