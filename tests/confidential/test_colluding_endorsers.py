@@ -7,8 +7,6 @@ import asyncio
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -31,6 +29,7 @@ from cloister.testing.signers import client_signer, peer_signer
 from cloister.trusted.chaincode.repair import REPAIR
 from cloister.trusted.protocol.request import Request, seal_request
 from confidential.conftest import Callers
+from support.command import cloister
 from support.enclaves import SAMPLES
 
 pytestmark = pytest.mark.fabric
@@ -156,21 +155,6 @@ async def test_p10_calls_under_the_chaincodes_name_without_a_sealed_request_cove
 
 
 # --- repair -----------------------------------------------------------------------------------------------------------
-
-
-def cloister(network: Network, *arguments: str, fails: int = 0) -> str:
-    """The cloister command on this network; its standard output (or, if it is to fail, standard error)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cloister", *arguments],
-        env={**os.environ, "CLOISTER_NETWORK": str(network.folder), "CLOISTER_STATE": str(network.folder / "state")},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == fails, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr if fails else done.stdout
 
 
 async def endorsed_repair(callers: Callers, arguments: Sequence[str | bytes]) -> Callable[[], Awaitable[str]]:

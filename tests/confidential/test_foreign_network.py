@@ -21,6 +21,7 @@ from cloister.network import Network, NetworkOptions, Organisation
 from cloister.network.client_files import peer_environment
 from cloister.network.processes import free_ports, listens
 from cloister.registry import contract as registry_contract
+from support.command import run_cloister
 from support.enclaves import SAMPLES
 
 pytestmark = pytest.mark.fabric
@@ -55,18 +56,7 @@ class Foreign:
 
     def cloister(self, *arguments: str, fails: int = 0) -> str:
         """The cloister command; its standard output (or, if it is to fail, standard error)."""
-        done = subprocess.run(
-            [sys.executable, "-m", "cloister", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert done.returncode == fails, done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stderr if fails else done.stdout
+        return run_cloister(self.folder, self.environment, *arguments, fails=fails)
 
     def serve(self, *arguments: str, port: int) -> None:
         """Start a server in the background and wait until it listens."""

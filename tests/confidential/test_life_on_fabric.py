@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from cloister.gateway import EndorseError, EvaluateError
 from cloister.network import Network, NetworkOptions
 from confidential.conftest import Callers
 from support.chain import ledger_measurement
+from support.command import cloister
 from support.hosts import enclave_pid, host_pid, kill, restart_host
 from support.replace import replaced
 
@@ -57,21 +56,6 @@ async def increment(contract: ConfidentialContract, name: str) -> int:
                 return int((await contract.submit("increment", name)).payload)
             except (EndorseError, CommitRefused):
                 await asyncio.sleep(0)
-
-
-def cloister(network: Network, *arguments: str, fails: int = 0) -> str:
-    """The cloister command on this network; its standard output (or, if it is to fail, standard error)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cloister", *arguments],
-        env={**os.environ, "CLOISTER_NETWORK": str(network.folder), "CLOISTER_STATE": str(network.folder / "state")},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == fails, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr if fails else done.stdout
 
 
 async def test_e3_a_killed_enclave_costs_an_error_at_most_and_nothing_is_doubled(network: Network) -> None:

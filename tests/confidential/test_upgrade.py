@@ -5,11 +5,10 @@ Three organisations, so that two of them are a majority of LifecycleEndorsement:
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,8 +28,10 @@ from cloister.network import Network, NetworkOptions
 from cloister.network.processes import free_ports, running_pid
 from cloister.trusted.protocol.request import Request, seal_request
 from confidential.conftest import Callers
+from support import command
 
 pytestmark = pytest.mark.fabric
+cloister = functools.partial(command.cloister, timeout_s=120)
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 LENGTH = """
     @query
@@ -65,22 +66,6 @@ def contract(folder: Path, more: str = "") -> str:
     folder.mkdir(exist_ok=True)
     (folder / "vault.py").write_text(block + more)
     return str(folder / "vault.py")
-
-
-def cloister(network: Network, *arguments: str, fails: int = 0) -> str:
-    """The cloister command in the network's folder; its standard output (or, if it is to fail, standard error)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cloister", *arguments],
-        cwd=network.folder,
-        env={**os.environ, "CLOISTER_NETWORK": str(network.folder), "CLOISTER_STATE": str(network.folder / "state")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == fails, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr if fails else done.stdout
 
 
 async def endorsed(contract: ConfidentialContract, channel: Channel, function: str, *arguments: str) -> Transaction:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,8 +11,8 @@ from cloister.contract import Contract, TransactionContext, query
 from cloister.embedded.authoring import Deployed, EmbeddedChannel
 from cloister.errors import CloisterError
 from cloister.network import Network, embedded_options
-from cloister.network.processes import listens, process_began, wait_until
 from cloister.testing.definitions import collection
+from support.embedded import kill_and_start
 
 FIRST_ONLY = "OR('Org1MSP.member')"
 SECRET = b"a number nobody else may know"
@@ -58,20 +56,6 @@ async def show(deployed: Deployed, place: str, user: str = "org1/User1") -> byte
     )
 
 
-def restart(network: Network) -> None:
-    """Killed and started again; the test's own chaincode server stays."""
-    pid, ports = network.status()[0].pid, network.layout.ports().values()
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    wait_until(
-        lambda: not process_began(pid) and not any(listens(port) for port in ports),
-        what="killed",
-        timeout_s=10,
-        log=network.folder / "embedded.log",
-    )
-    Network.up(network.folder)
-
-
 async def test_members_have_it_others_do_not_and_a_restart_changes_neither(network: Network) -> None:
     package = _package(collection("ours", FIRST_ONLY))
     async with EmbeddedChannel(network).deploy(
@@ -82,7 +66,7 @@ async def test_members_have_it_others_do_not_and_a_restart_changes_neither(netwo
             assert await show(deployed, "ours") == SECRET
             with pytest.raises(CloisterError, match="private data matching public hash version is not available"):
                 await show(deployed, "ours", "org2/User1")
-            restart(network)
+            kill_and_start(network)
 
 
 async def test_what_was_endorsed_before_a_restart_can_be_committed_after_it(network: Network) -> None:
@@ -95,7 +79,7 @@ async def test_what_was_endorsed_before_a_restart_can_be_committed_after_it(netw
             "keep", arguments=["ours", "k"], transient={"value": SECRET}, endorsing_organizations=["Org1MSP"]
         )
         endorsed = await proposal.endorse()
-        restart(network)
+        kill_and_start(network)
         (await (await endorsed.submit()).status()).require_successful()
         assert await show(deployed, "ours") == SECRET
 
@@ -115,7 +99,7 @@ async def test_what_is_purged_or_over_is_gone_from_disk_too(network: Network) ->
         for number in range(3):
             await caller.submit("other", str(number))
         assert await show(deployed, "brief") == b""
-        restart(network)
+        kill_and_start(network)
         assert await show(deployed, "ours") == await show(deployed, "brief") == b""
     network.down()
     assert SECRET not in database.read_bytes()
