@@ -11,7 +11,6 @@ from .run import Cell, Plan, until_of
 from .servers import OWN
 from .work import BID, BIDS, MIX, VALUE_BYTES, evaluation, getting, putting
 
-CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128)
 QUICK_CLIENTS = (1, 16, 64)
 BATCH_TIMEOUTS = ("100ms", "2s")
 """The short one first: two seconds are Fabric's default, and hide any overhead."""
