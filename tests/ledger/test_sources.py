@@ -51,6 +51,15 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         list(open_source(tmp_path).blocks())
 
 
+def test_ledgers_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for peer in ("peer1", "peer2"):
+        (tmp_path / peer / "mychannel").mkdir(parents=True)
+        (tmp_path / peer / "mychannel" / "blockfile_000000").write_bytes(b"")
+    with pytest.raises(UsageError, match="several ledgers: peer1/mychannel, peer2/mychannel"):
+        open_source(tmp_path, "mychannel")
+    assert open_source(tmp_path / "peer2").folder.parent.name == "peer2"
+
+
 @given(st.binary(max_size=200))
 def test_any_block_file_is_read_or_refused(content: bytes) -> None:
     import tempfile

@@ -74,7 +74,11 @@ def package(
 @click.option("--name", required=True, help="Name of the chaincode.")
 @click.option("--contract", required=True, help="FILE.py or FILE.py:Class.")
 @click.option("--plain", is_flag=True, help="As ordinary chaincode: every peer sees everything.")
-@click.option("--signature-policy", default="", help="Endorsement policy, e.g. AND('Org1MSP.peer','Org2MSP.peer').")
+@click.option(
+    "--signature-policy",
+    default="",
+    help="Endorsement policy, e.g. AND('Org1MSP.peer','Org2MSP.peer') [default: as deployed before].",
+)
 @as_json
 def deploy(*, directory: Path, name: str, contract: str, plain: bool, signature_policy: str, as_json: bool) -> None:
     """Deploy a contract at every organisation of a network started with `cloister network up`.

@@ -27,7 +27,3 @@ class NotOpened(RemoteFailed):
         super().__init__(message, hint="the transaction is committed: open its outcome later, do not submit it again")
         self.pending = pending
         self.block_number = block_number
-
-
-class HostFailed(RemoteFailed):
-    """A host or its enclave did not answer as it should; `message` is its own coarse reason."""

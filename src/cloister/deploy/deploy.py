@@ -27,6 +27,7 @@ PLAIN_VERSION = "1.0"
 class Plan:
     """What to deploy. `contract` is FILE.py[:Class]; `initialise` False leaves the enclaves without keys.
 
+    `signature_policy`: the endorsement policy; empty: as deployed before, at first the channel's own.
     `hash_seeds`: one PYTHONHASHSEED per organisation, for tests; a real enclave's is measured.
     """
 
@@ -74,7 +75,8 @@ async def deploy(network: Network, plan: Plan, *, progress: Progress = _silent) 
         sequence = committed.sequence + 1 if committed else 1
         if before is not None and before.confidential and before.measurement != version:
             await _require_no_keys(gateways[0], network, plan.name, sequence)
-        definition = ChaincodeDefinition(plan.name, version, sequence, signature_policy=plan.signature_policy)
+        policy = plan.signature_policy or (before.signature_policy if before is not None else "")
+        definition = ChaincodeDefinition(plan.name, version, sequence, signature_policy=policy)
         folder = before.folder if before is not None else plan.name
         rollout = Rollout(network, definition, contract, folder, plan.confidential, plan.hash_seeds)
         await rollout.run(gateways, progress)
@@ -86,7 +88,7 @@ async def deploy(network: Network, plan: Plan, *, progress: Progress = _silent) 
             sequence=sequence,
             measurement=version if plan.confidential else "",
             folder=folder,
-            signature_policy=plan.signature_policy,
+            signature_policy=policy,
         )
         workspace.record(deployment)
     if plan.confidential and plan.initialise:

@@ -50,8 +50,8 @@ def open_source(path: Path, channel: str | None = None) -> BlockSource:
     if channel is not None:
         found = [folder for folder in found if folder.name == channel]
     if len(found) > 1:
-        names = ", ".join(folder.name for folder in found)
-        raise UsageError(f"{path} holds several ledgers: {names}", hint="name one with --channel, or give its folder")
+        names = ", ".join(str(folder.relative_to(path)) for folder in found)
+        raise UsageError(f"{path} holds several ledgers: {names}", hint="give the folder of one")
     if not found:
         raise UsageError(
             f"no blocks in {path}: expected *.block files or a peer's ledger directory",
