@@ -41,7 +41,7 @@ class ChaincodeStub(ChaincodeStubInterface):
         return list(self._invocation.arguments)
 
     def get_string_args(self) -> list[str]:
-        return [_as_text(argument, position) for position, argument in enumerate(self._invocation.arguments)]
+        return [_as_text(argument, position) for position, argument in enumerate(self.get_args())]
 
     def get_function_and_parameters(self) -> tuple[str, list[str]]:
         arguments = self.get_string_args()

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from functools import cached_property
 from pathlib import Path
 
 from cloister.contract.chaincode_stub import ChaincodeStub
 from cloister.contract.contract_chaincode import Chaincode
+from cloister.contract.invocation import Invocation
 from cloister.contract.response import Response
 from cloister.errors import UsageError
 
@@ -27,10 +29,30 @@ def contract_handler(chaincode: Chaincode) -> Handler:
     """The server's handler that runs `chaincode` on the peer's own state."""
 
     async def handle(peer: PeerStub) -> Response:
-        stub = ChaincodeStub(peer.invocation(), peer)
+        stub = _ContractStub(peer)
         return await (chaincode.init(stub) if peer.is_init else chaincode.invoke(stub))
 
     return handle
+
+
+class _ContractStub(ChaincodeStub):
+    """Takes the proposal apart once the contract asks for what only that tells, such as the caller: most never do."""
+
+    def __init__(self, peer: PeerStub) -> None:
+        self._peer = self._ledger = peer
+
+    @cached_property
+    def _invocation(self) -> Invocation:  # type: ignore[override]  # nobody sets it
+        return self._peer.invocation()
+
+    def get_args(self) -> list[bytes]:
+        return list(self._peer.arguments)
+
+    def get_txid(self) -> str:
+        return self._peer.transaction_id
+
+    def get_channel_id(self) -> str:
+        return self._peer.channel
 
 
 def serve_from_environment(
