@@ -191,7 +191,7 @@ class Answers:
         ]
         digest = rows_digest(rows)
         changed = self.coverage.history.changed_keys(chaincode, start, end)
-        heights = self._heights(chaincode, changed)
+        heights = self.coverage.history.heights(chaincode, changed)
         if mark is not None and self._marked_throughout(chaincode, start, end, changed):
             heights = heights[-1:]
         segments = [(heights[0], UNCOVERED if mark is not None else digest)]
@@ -206,12 +206,6 @@ class Answers:
         """Whether a key of the range was marked before memory begins and has not been written since."""
         known = set(changed)
         return any(key not in known for key in self.coverage.marked_keys(chaincode, start, end))
-
-    def _heights(self, chaincode: str, changed: list[bytes]) -> list[int]:
-        """Heights at which the range became something else, newest first; the last one is where memory begins."""
-        history = self.coverage.history
-        found = {change.height for key in changed for change in history.changes(Fact(chaincode, key, metadata=False))}
-        return [*sorted(found, reverse=True), history.floor]
 
     def _rows_at(self, chaincode: str, current: dict[bytes, bytes], changed: list[bytes], height: int) -> bytes:
         rows = dict(current)

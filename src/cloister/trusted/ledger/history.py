@@ -8,7 +8,7 @@ endorsement parameter.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sortedcontainers import SortedList
@@ -37,7 +37,8 @@ class History:
 
     def __init__(self, window: int = WINDOW) -> None:
         self._window = window
-        self._changes: dict[Fact, list[Change]] = {}
+        self._changes: dict[tuple[str, bool], dict[bytes, list[Change]]] = {}
+        """By namespace and kind of fact, then by key, oldest first; never empty."""
         self._blocks: deque[tuple[int, tuple[Fact, ...]]] = deque()
         self._keys: dict[str, Any] = {}
         """Namespace → keys whose values changed, sorted."""
@@ -48,11 +49,13 @@ class History:
         """Block `number` changes these facts; each with what it was before."""
         facts = []
         for fact, previous in changes:
-            known = self._changes.get(fact)
+            namespace, key, metadata = fact
+            of_kind = self._changes.setdefault((namespace, metadata), {})
+            known = of_kind.get(key)
             if known is None:
-                known = self._changes[fact] = []
-                if not fact.metadata:
-                    self._keys.setdefault(fact.namespace, SortedList()).add(fact.key)
+                known = of_kind[key] = []
+                if not metadata:
+                    self._keys.setdefault(namespace, SortedList()).add(key)
             known.append(Change(number + 1, previous))
             facts.append(fact)
         if facts:
@@ -61,17 +64,23 @@ class History:
 
     def changes(self, fact: Fact) -> tuple[Change, ...]:
         """A fact's changes, oldest first."""
-        return tuple(self._changes.get(fact, ()))
+        return tuple(self._known(fact))
 
     def changed_keys(self, namespace: str, start: bytes, end: bytes) -> list[bytes]:
         """Keys in [start, end) whose values have changed, sorted; an empty end: all from `start` on."""
         keys = self._keys.get(namespace)
         return list(keys.irange(start, end or None, (True, False))) if keys is not None else []
 
+    def heights(self, namespace: str, keys: Iterable[bytes]) -> list[int]:
+        """From where on some value of these keys, which have all changed, was another, newest first; last the floor."""
+        changes = self._changes.get((namespace, False), {})
+        found = {change.height for key in keys for change in changes[key]}
+        return [*sorted(found, reverse=True), self.floor]
+
     def segments(self, fact: Fact, current: bytes) -> tuple[tuple[int, bytes], ...]:
         """(from height, what was there), newest first."""
         found, value = [], current
-        for change in reversed(self._changes.get(fact, ())):
+        for change in reversed(self._known(fact)):
             found.append((change.height, value))
             value = change.previous
         return (*found, (self.floor, value))
@@ -79,21 +88,25 @@ class History:
     def at(self, fact: Fact, current: bytes, height: int) -> bytes:
         """What the fact was at a height from `floor` on."""
         value = current
-        for change in reversed(self._changes.get(fact, ())):
+        for change in reversed(self._known(fact)):
             if change.height <= height:
                 break
             value = change.previous
         return value
+
+    def _known(self, fact: Fact) -> Sequence[Change]:
+        return self._changes.get((fact.namespace, fact.metadata), {}).get(fact.key, ())
 
     def _forget(self, least: int) -> None:
         """Nothing is known below height `least` any more: changes up to it have become the beginning."""
         self.floor = max(self.floor, least)
         while self._blocks and self._blocks[0][0] + 1 <= self.floor:
             _, facts = self._blocks.popleft()
-            for fact in facts:
-                known = self._changes[fact]
+            for namespace, key, metadata in facts:
+                of_kind = self._changes[(namespace, metadata)]
+                known = of_kind[key]
                 known.pop(0)
                 if not known:
-                    del self._changes[fact]
-                    if not fact.metadata:
-                        self._keys[fact.namespace].remove(fact.key)
+                    del of_kind[key]
+                    if not metadata:
+                        self._keys[namespace].remove(key)

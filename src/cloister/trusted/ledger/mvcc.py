@@ -70,8 +70,8 @@ def _range_holds(space: Space, query: Any, state: State, updates: BlockUpdates) 
 def _merged(space: Space, query: Any, state: State, updates: BlockUpdates) -> Iterator[tuple[bytes, Version]]:
     """Keys and versions of the range, committed state and this block's updates together."""
     start, end = query.start_key.encode(), query.end_key.encode()
-    for key, entry in merged_range(space, start, end, state, updates, inclusive=not query.itr_exhausted):
-        yield key, entry.version
+    found = merged_range(space, start, end, state, updates, inclusive=not query.itr_exhausted)
+    return ((key, entry.version) for key, entry in found)
 
 
 def merged_range(
@@ -85,15 +85,14 @@ def merged_range(
     }
     committed = state.range(space, start, end, inclusive=inclusive)
     if not changed:
-        yield from committed
-        return
+        return committed
     merged = dict(committed)
     for key, update in changed.items():
         if update.entry is None:
             merged.pop(key, None)
         else:
             merged[key] = update.entry
-    yield from sorted(merged.items())
+    return iter(sorted(merged.items()))
 
 
 def summarise(found: Iterator[tuple[bytes, Version]], degree: int) -> tuple[int, tuple[bytes, ...]]:
@@ -131,10 +130,11 @@ def _add(levels: dict[int, list[bytes]], level: int, digest: bytes, degree: int)
 
 
 def _hash_results(results: list[tuple[bytes, Version]]) -> bytes:
-    reads = [
-        kv_rwset_pb2.KVRead(
-            key=key.decode(), version=kv_rwset_pb2.Version(block_num=version.block, tx_num=version.transaction)
-        )
-        for key, version in results
-    ]
-    return hashlib.sha256(kv_rwset_pb2.QueryReads(kv_reads=reads).SerializeToString()).digest()
+    reads = kv_rwset_pb2.QueryReads()
+    add = reads.kv_reads.add
+    for key, version in results:
+        read = add()
+        read.key = key  # UTF-8 as it is
+        height = read.version
+        height.block_num, height.tx_num = version
+    return hashlib.sha256(reads.SerializeToString()).digest()

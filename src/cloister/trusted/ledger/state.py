@@ -84,9 +84,9 @@ class State:
         """Keys from `start` on, to `end` (exclusive or inclusive), in order; an empty end: all."""
         keys = self._spaces.get(space)
         if keys is None:
-            return
-        for key in keys.ordered.irange(start, end or None, (True, inclusive)):
-            yield key, keys.entries[key]
+            return iter(())
+        found = list(keys.ordered.irange(start, end or None, (True, inclusive)))
+        return zip(found, map(keys.entries.__getitem__, found), strict=True)
 
     def spaces(self) -> list[Space]:
         """All (namespace, collection) that hold keys, sorted."""

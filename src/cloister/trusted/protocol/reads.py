@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from cloister.errors import MalformedInput
 from cloister.wire.framing import decode_frame, decode_text, encode_frame, u32
@@ -35,6 +36,8 @@ _DELETE = b"delete"
 _PUT = b"put"
 MAX_READS = 1_000_000
 """Bound on the entries of a read list."""
+_HASHED_ROWS = 1024
+"""Rows that are hashed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +141,9 @@ def value_hash(value: bytes | None) -> bytes | None:
 
 def rows_digest(rows: Iterable[tuple[bytes, bytes]]) -> bytes:
     """32 bytes over the rows of a range in order, each (stored key as UTF-8, value hash of 32 bytes)."""
-    digest = hashlib.sha256(encode_frame(_TAG_ROWS, ()))
-    for key, hashed in rows:
-        digest.update(u32(len(key)) + key + hashed)
+    digest, waiting = hashlib.sha256(encode_frame(_TAG_ROWS, ())), iter(rows)
+    while some := list(islice(waiting, _HASHED_ROWS)):
+        digest.update(b"".join([u32(len(key)) + key + hashed for key, hashed in some]))
     return digest.digest()
 
 
