@@ -110,6 +110,43 @@ def test_a_client_that_does_not_read_what_it_asked_for_cannot_go_on_asking() -> 
     assert len(client.messages) == 1
 
 
+@pytest.mark.parametrize("padding", [None, 100], ids=["bare", "padded"])
+def test_a_client_gets_credit_for_what_the_server_took_and_is_refused_beyond_it(padding: int | None) -> None:
+    client = Http2Client()
+    stream = client.call()
+    message = prefixed(bytes(10_000 - 5))
+    for _ in range(3 * WINDOW_BYTES // len(message)):  # the client's half of h2 refuses to send without credit
+        client.http2.send_data(stream, message, pad_length=padding)
+        client.exchange()
+    client.server.send(stream, bytes(QUEUE_BYTES + WINDOW_BYTES))  # never read: no more credit from here on
+    more = frame(DATA, 0, stream, message) if padding is None else frame(DATA, 8, stream, b"\0" + message)
+    with pytest.raises(ConnectionViolated, match=r"window|FlowControlError"):
+        list(map(client.server.receive, [more] * (2 * WINDOW_BYTES // len(message))))
+
+
+def test_the_last_message_may_come_with_the_end_of_its_half() -> None:
+    client = Http2Client()
+    stream = client.call()
+    client.send(stream, prefixed(b"first"))
+    client.http2.send_data(stream, prefixed(b"last"), end_stream=True)
+    client.exchange()
+    assert client.messages == [b"first", b"last"]
+    assert client.seen[-1] == StreamEnded(stream)
+    assert client.server.receive(frame(DATA, 0, stream, prefixed(b"too late"))) == [StreamEnded(stream)]
+
+
+def test_what_comes_for_a_call_that_was_ended_meanwhile_is_passed_over() -> None:
+    client = Http2Client()
+    stream, other = client.call(), client.call()
+    whole = frame(DATA, 0, stream, prefixed(b"message"))
+    client.server.receive(whole[:-3])
+    client.server.finish(stream)
+    client.server.output()
+    assert client.server.receive(whole[-3:] + frame(DATA, 0, other, prefixed(b"other"))) == [
+        MessageReceived(other, b"other")
+    ]
+
+
 def replaced(name: str, value: str | None) -> list[tuple[str, str]]:
     """A call's headers with another value for one, or without it."""
     return [(key, new) for key, old in CALL if (new := value if key == name else old) is not None]

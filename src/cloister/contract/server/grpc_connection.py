@@ -1,10 +1,11 @@
 """One client's HTTP/2 connection as a gRPC server sees it: bytes and messages in, events and bytes out. No I/O.
 
-HTTP/2 itself is the library `h2`: frames, header compression, states of streams, arithmetic of windows, SETTINGS. Here
-is what gRPC adds, and limits. Bounded for a connection are: calls at a time and in all (against rapid resets; the
-client is told to dial again), header lists, messages and bytes of incomplete ones, length of frames and frames in one
-read (`grpc_frames`); by `h2`, CONTINUATION frames of a header block (64). A client that does not read what it asked
-for can send no more than its window either (QUEUE_BYTES). A client's GOAWAY ends its calls too, since `h2` takes the
+HTTP/2 itself is the library `h2`: frames, header compression, states of streams, arithmetic of windows, SETTINGS. Only
+the DATA of calls passes it by (`grpc_frames`), and the client's windows for that are counted here. Else here is what
+gRPC adds, and limits. Bounded for a connection are: calls at a time and in all (against rapid resets; the client is
+told to dial again), header lists, messages and bytes of incomplete ones, length of frames and frames in one read
+(`grpc_frames`); by `h2`, CONTINUATION frames of a header block (64). A client that does not read what it asked for can
+send no more than its window either (QUEUE_BYTES). A client's GOAWAY ends its calls too, since `h2` takes the
 connection for closed then; peers send it only as they hang up.
 Source: RFC 9113; gRPC's PROTOCOL-HTTP2.md.
 """
@@ -24,7 +25,7 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 from .errors import ConnectionViolated
-from .grpc_frames import FrameGate
+from .grpc_frames import FrameGate, window_update
 from .grpc_framing import PREFIX_BYTES, MessageReader, message_prefix
 from .grpc_headers import RESPONSE, Headers, Refused, Status, refusal, trailers
 
@@ -81,6 +82,8 @@ class _Stream:
     client_ended: bool = False
     unacknowledged: int = 0
     """Bytes received that the client may not replace by others yet."""
+    known_to_h2: int = 0
+    """Those of them that h2 has counted, too."""
 
 
 class GrpcConnection:
@@ -89,11 +92,12 @@ class GrpcConnection:
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
         self._http2 = _server_connection()
-        self._gate = FrameGate()
+        self._gate = FrameGate(self._takes_data)
         self._streams: dict[int, _Stream] = {}
         self._sending: dict[int, _Stream] = {}  # those with something to send
         self._streams_ever = 0
         self._last_stream_id = 0
+        self._unacknowledged = 0  # bytes of all streams that h2 has not counted
         self._own_output = b""  # frames that do not come from h2
         self._ending = False
         self._terminated = False
@@ -122,15 +126,15 @@ class GrpcConnection:
 
     def receive(self, data: bytes | memoryview) -> list[Event]:
         """Take bytes from the client. Raises: ConnectionViolated, and nothing else for any bytes."""
+        events: list[Event] = []
         if self._terminated:
-            return []
+            return events
         try:
-            received = self._http2.receive_data(self._gate.admit(data))
-            events: list[Event] = []
-            for item in received:
-                handler = self._handlers.get(type(item))
-                if handler is not None:
-                    events += handler(item)
+            for stream_id, piece in self._gate.admit(data):
+                if stream_id:
+                    events += self._take_data(stream_id, piece)
+                else:
+                    events += self._take_frames(piece)
         except H2Error as error:
             self._terminate()
             raise ConnectionViolated(f"client violates HTTP/2: {_reason(error)}") from error
@@ -208,9 +212,41 @@ class GrpcConnection:
 
     def _acknowledge(self, stream_id: int, stream: _Stream) -> None:
         """Let the client send as much again as was received, unless it does not read what it asked for."""
-        if stream.unacknowledged >= ACKNOWLEDGE_BYTES and len(stream.outgoing) <= QUEUE_BYTES:
-            self._http2.acknowledge_received_data(stream.unacknowledged, stream_id)
-            stream.unacknowledged = 0
+        if (
+            stream.unacknowledged < ACKNOWLEDGE_BYTES
+            or len(stream.outgoing) > QUEUE_BYTES
+            or stream.trailers is not None
+        ):
+            return
+        if stream.known_to_h2:
+            self._http2.acknowledge_received_data(stream.known_to_h2, stream_id)
+        if stream.unacknowledged > stream.known_to_h2:
+            self._own_output += window_update(stream_id, stream.unacknowledged - stream.known_to_h2)
+        stream.unacknowledged = stream.known_to_h2 = 0
+
+    def _takes_data(self, stream_id: int) -> bool:
+        """Whether this is a call on which the client may still send."""
+        stream = self._streams.get(stream_id)
+        return stream is not None and not stream.client_ended
+
+    def _take_data(self, stream_id: int, data: bytes | memoryview) -> list[Event]:
+        """DATA that h2 does not see. What holds a client up is its stream's window, never the connection's."""
+        self._unacknowledged += len(data)
+        if self._unacknowledged >= ACKNOWLEDGE_BYTES:
+            self._own_output += window_update(0, self._unacknowledged)
+            self._unacknowledged = 0
+        stream = self._streams.get(stream_id)
+        return [] if stream is None else self._receive_data(stream_id, stream, data, len(data))
+
+    def _take_frames(self, data: bytes | memoryview) -> list[Event]:
+        events: list[Event] = []
+        if self._terminated:
+            return events
+        for item in self._http2.receive_data(data):
+            handler = self._handlers.get(type(item))
+            if handler is not None:
+                events += handler(item)
+        return events
 
     def _on_request(self, item: http2.RequestReceived) -> list[Event]:
         self._streams_ever += 1
@@ -238,17 +274,25 @@ class GrpcConnection:
         return True
 
     def _on_data(self, item: http2.DataReceived) -> list[Event]:
+        """DATA that ends its stream, has padding, or comes for a call that is over."""
         stream_id, size = item.stream_id, item.flow_controlled_length
         stream = self._streams.get(stream_id)
         if stream is None:
             self._http2.acknowledge_received_data(size, stream_id)
             return []
+        stream.known_to_h2 += size
+        return self._receive_data(stream_id, stream, item.data, size)
+
+    def _receive_data(self, stream_id: int, stream: _Stream, data: bytes | memoryview, size: int) -> list[Event]:
+        """`size`: what the client's window counts, padding and all."""
         stream.unacknowledged += size
+        if stream.unacknowledged > WINDOW_BYTES:
+            raise ConnectionViolated("client sends more than its window allows")
         self._acknowledge(stream_id, stream)
         if stream.trailers is not None:
             return []  # nobody listens any more
         try:
-            messages = stream.reader.feed(item.data)
+            messages = stream.reader.feed(data)
             self._check_incomplete(stream)
         except Refused as refused:
             self.finish(stream_id, refused.status, refused.text)

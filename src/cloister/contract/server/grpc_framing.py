@@ -30,7 +30,7 @@ class MessageReader:
         """Bytes of a message that is not complete yet."""
         return len(self._buffer)
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """The messages that `data` completes. Raises: Refused; then the stream must end."""
         if not self._buffer:
             messages, used = self._cut(data)
@@ -41,7 +41,7 @@ class MessageReader:
         del self._buffer[:used]
         return messages
 
-    def _cut(self, data: bytes | bytearray) -> tuple[list[bytes], int]:
+    def _cut(self, data: bytes | bytearray | memoryview) -> tuple[list[bytes], int]:
         """Whole messages at the beginning of `data`, and how many bytes they take."""
         messages: list[bytes] = []
         start, available = 0, len(data)
