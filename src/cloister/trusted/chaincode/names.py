@@ -4,8 +4,10 @@ Trust level: trusted, pure.
 Simple key k → hex(PRF("simple", k)). Composite key (type, a0 … an) → Fabric composite key of
 hex(PRF("type", type)), hex(PRF("part", type, a0)), hex(PRF("part", type, a0, a1)) …: equal prefixes give equal stored
 prefixes and nothing else is comparable. Keys in a space that the contract declares *clear* are stored as "=" + key.
-PRF = HMAC-SHA256 under the name key over a length-framed input; 64 lower-case hex characters, since CouchDB refuses
-keys with a leading underscore.
+PRF = HMAC-SHA256 under the name key over a length-framed input, its first 16 bytes; 32 lower-case hex characters, since
+CouchDB refuses keys with a leading underscore. Half of the output is enough: nobody without the name key can compute it,
+so two names meet only by chance, and only among keys that the contract was really run with (2^64 of them for an even
+chance); and every name is carried by every read, write and row of the channel for ever.
 Source of the composite key format: Fabric chaincode shim, createCompositeKey (U+0000 type U+0000 part U+0000 …).
 """
 
@@ -17,9 +19,10 @@ from collections.abc import Sequence
 from cloister.errors import MalformedInput
 from cloister.wire.framing import encode_frame
 
-_TAG_SIMPLE = b"cloister/name/simple/1"
-_TAG_TYPE = b"cloister/name/type/1"
-_TAG_PART = b"cloister/name/part/1"
+_TAG_SIMPLE = b"cloister/name/simple/2"
+_TAG_TYPE = b"cloister/name/type/2"
+_TAG_PART = b"cloister/name/part/2"
+_PRF_BYTES = 16
 _SEPARATOR = "\0"
 _MAXIMUM = "\U0010ffff"
 CLEAR_PREFIX = "="
@@ -77,7 +80,7 @@ class KeyNames:
 
     def _prf(self, tag: bytes, parts: Sequence[str]) -> str:
         frame = encode_frame(tag, [part.encode() for part in parts])
-        return hmac.digest(self._key, frame, "sha256").hex()
+        return hmac.digest(self._key, frame, "sha256")[:_PRF_BYTES].hex()
 
 
 def encoded_key(key: str) -> bytes:
