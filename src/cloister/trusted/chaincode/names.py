@@ -5,9 +5,9 @@ Simple key k → hex(PRF("simple", k)). Composite key (type, a0 … an) → Fabr
 hex(PRF("type", type)), hex(PRF("part", type, a0)), hex(PRF("part", type, a0, a1)) …: equal prefixes give equal stored
 prefixes and nothing else is comparable. Keys in a space that the contract declares *clear* are stored as "=" + key.
 PRF = HMAC-SHA256 under the name key over a length-framed input, its first 16 bytes; 32 lower-case hex characters, since
-CouchDB refuses keys with a leading underscore. Half of the output is enough: nobody without the name key can compute it,
-so two names meet only by chance, and only among keys that the contract was really run with (2^64 of them for an even
-chance); and every name is carried by every read, write and row of the channel for ever.
+CouchDB refuses keys with a leading underscore. Half of the output is enough: without the name key nobody computes it,
+so two names meet only by chance, and only among keys that the contract was really run with (an even chance takes 2^64);
+and every name is carried by every read, write and row of the channel for ever.
 Source of the composite key format: Fabric chaincode shim, createCompositeKey (U+0000 type U+0000 part U+0000 …).
 """
 
