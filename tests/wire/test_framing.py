@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloister.errors import MalformedInput
-from cloister.wire.framing import decode_frame, encode_frame
+from cloister.wire.framing import begin_frame, decode_frame, encode_frame, frame_field
 
 fields = st.lists(st.binary(max_size=40), max_size=8)
 tags = st.binary(max_size=20)
@@ -45,3 +45,9 @@ def test_cut_or_longer_records_are_refused(tag: bytes, values: list[bytes], data
 def test_a_huge_field_count_is_refused_without_memory() -> None:
     with pytest.raises(MalformedInput):
         decode_frame(b"t", encode_frame(b"t", [])[:-4] + b"\xff\xff\xff\xff")
+
+
+@given(tags, fields, fields)
+def test_a_frame_begun_and_continued_is_the_frame(tag: bytes, first: list[bytes], rest: list[bytes]) -> None:
+    begun = begin_frame(tag, len(first) + len(rest), first)
+    assert b"".join([begun, *map(frame_field, rest)]) == encode_frame(tag, [*first, *rest])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from cloister.errors import MalformedInput, Refused
 from cloister.trusted.protocol.hpke import SEED_BYTES, HpkeKey, seal_to
-from cloister.trusted.protocol.sealing import Place, SealedHeader, open_response, open_value, seal_response, seal_value
+from cloister.trusted.protocol.sealing import Place, SealedHeader, ValueCipher, open_response, seal_response
 
 Try = Callable[[], object]
 _PLACE = Place(bytes(32), "channel", "chaincode")
@@ -50,10 +50,11 @@ def _flipped(sealed: bytes, position: int) -> bytes:
 def _value() -> Failing:
     key, other = os.urandom(32), os.urandom(32)
     header = SealedHeader(os.urandom(32), "ab" * 32, os.urandom(32))
-    sealed = seal_value(value_key=key, place=_PLACE, header=header, stored_key="k", key="plain", value=b"v" * 100)
+    sealed = ValueCipher(key, _PLACE).seal(header, stored_key="k", key="plain", value=b"v" * 100)
 
     def opening(changed: bytes, *, under: bytes = key, place: Place = _PLACE, stored: str = "k") -> Try:
-        return lambda: open_value(value_key=under, place=place, stored_key=stored, sealed=changed)
+        cipher = ValueCipher(under, place)
+        return lambda: cipher.open(changed, stored_key=stored)
 
     return Failing(
         "a state value",

@@ -8,6 +8,7 @@ and goes moves the highest.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import tempfile
 import time
@@ -26,7 +27,7 @@ from cloister.host.process import EnclaveCommand, start_enclave
 from cloister.ledger_service.enclave import start_ledger_enclave
 from cloister.testing.confidential import ConfidentialChannel
 from cloister.trusted.protocol.hpke import SEED_BYTES, HpkeKey, seal_to
-from cloister.trusted.protocol.sealing import Place, SealedHeader, open_value, seal_value
+from cloister.trusted.protocol.sealing import Place, SealedHeader, ValueCipher
 from cloister.wire.ledger_messages import NextBlocks, SessionQuestion, StartLedger
 from cloister.wire.messages import GetStatus
 
@@ -98,10 +99,11 @@ def _cryptography(steps: dict[str, list[float]], calls: int) -> None:
         steps[name].append(_seconds(call, calls))
 
     for size in (100, 4096):
-        value, sealing = bytes(size), {"value_key": bytes(32), "place": _PLACE, "stored_key": "k"}
-        sealed = seal_value(header=_HEADER, key="key", value=value, **sealing)  # type: ignore[arg-type]
-        note(f"seal_value_{size}", lambda v=value, s=sealing: seal_value(header=_HEADER, key="key", value=v, **s))  # type: ignore[misc]
-        note(f"open_value_{size}", lambda c=sealed, s=sealing: open_value(sealed=c, **s))  # type: ignore[misc]
+        value, cipher = bytes(size), ValueCipher(bytes(32), _PLACE)
+        sealed = cipher.seal(_HEADER, stored_key="k", key="key", value=value)
+        seal = functools.partial(cipher.seal, _HEADER, stored_key="k", key="key", value=value)
+        note(f"seal_value_{size}", seal)
+        note(f"open_value_{size}", functools.partial(cipher.open, sealed, stored_key="k"))
     key, message = HpkeKey(os.urandom(SEED_BYTES)), os.urandom(1024)
     request = seal_to(key.public_bytes, message, b"info")
     note("hpke_seal", lambda: seal_to(key.public_bytes, message, b"info"))

@@ -39,6 +39,17 @@ def encode_frame(tag: bytes, fields: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
+def begin_frame(tag: bytes, count: int, fields: Sequence[bytes]) -> bytes:
+    """What every frame of `count` fields begins with whose first ones are these; go on with `frame_field`s."""
+    pack = _LENGTH.pack
+    return b"".join((pack(len(tag)), tag, pack(count), *map(frame_field, fields)))
+
+
+def frame_field(field: bytes) -> bytes:
+    """One field as it stands in a frame."""
+    return _LENGTH.pack(len(field)) + field
+
+
 def decode_frame(
     tag: bytes, encoded: bytes, *, count: int | None = None, maximum: int = MAX_FIELDS
 ) -> tuple[bytes, ...]:

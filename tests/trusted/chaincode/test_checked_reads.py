@@ -21,7 +21,7 @@ from cloister.testing.channel import (
 )
 from cloister.trusted.chaincode.ask import Task, TaskRefused
 from cloister.trusted.chaincode.checked_reads import CheckedReads
-from cloister.trusted.protocol.sealing import Place, SealedHeader, seal_value
+from cloister.trusted.protocol.sealing import Place, SealedHeader, ValueCipher
 from cloister.trusted.protocol.statement import NO_CHECKPOINT, Checkpoint
 from cloister.wire.messages import AskLedger, GetParameter, GetRange, GetState, LedgerReplied, RowsAnswer, ValueAnswer
 from trusted.chaincode.test_ledger_session import Ledger
@@ -44,7 +44,7 @@ def sealed(keys: KeyHolder, key: str, transaction: str, value: bytes) -> bytes:
     current = keys.ring.current
     header = SealedHeader(keys.ring.key_set_id(current), transaction, bytes(32))
     place = Place(keys.ring.genesis_hash, CHANNEL, CHAINCODE)
-    return seal_value(value_key=current.value_key, place=place, header=header, stored_key=key, key=key, value=value)
+    return ValueCipher(current.value_key, place).seal(header, stored_key=key, key=key, value=value)
 
 
 def _tell() -> Story:

@@ -26,7 +26,7 @@ from cloister.trusted.attest.platform import Platform
 from cloister.trusted.attest.policy import parse_policy
 from cloister.trusted.attest.session import Initiator
 from cloister.trusted.protocol.key_set import sign_descriptor
-from cloister.trusted.protocol.sealing import Place
+from cloister.trusted.protocol.sealing import Place, ValueCipher
 from cloister.trusted.protocol.statement import NO_CHECKPOINT, Checkpoint
 from cloister.trusted.protocol.upgrade import EVERY_ORGANISATION
 from cloister.wire.messages import (
@@ -70,6 +70,7 @@ from .key_life import export_ring, import_ring, require_first, require_no_earlie
 from .keys import KeyRing, describe_key_set, make_key_ring
 from .ledger_session import LedgerSession
 from .member import Member
+from .names import KeyNames
 from .opening import open_committed
 from .vault import IDENTITY_SEED_BYTES, VaultState, open_state, seal_state
 
@@ -91,6 +92,7 @@ class Enclave:
         self._candidate: KeyRing | None = None
         self._initiator: Initiator | None = None
         self._session: LedgerSession | None = None
+        self._enclosed: tuple[Member, Enclosure] | None = None
         self._highest = NO_CHECKPOINT
         self._tasks: dict[int, Task[EnclaveMessage]] = {}
         self._creators = Creators()
@@ -194,16 +196,26 @@ class Enclave:
             task.close()
 
     def _enclosure(self) -> Enclosure:
-        member, ring = self._ready()
+        """Made anew whenever one of the three things that it is made of is another one."""
+        (member, ring), session = self._ready(), self._ledger()
+        if self._enclosed is not None:
+            known_member, known = self._enclosed
+            if known_member is member and known.ring is ring and known.session is session:
+                return known
         attested = member.attested
-        return Enclosure(
-            place=Place(attested.genesis_hash, attested.channel, attested.chaincode),
+        place = Place(attested.genesis_hash, attested.channel, attested.chaincode)
+        enclosure = Enclosure(
+            place=place,
             sequence=attested.sequence,
             measurement=self._platform.measurement,
             ring=ring,
             image=self._image,
-            session=self._ledger(),
+            session=session,
+            ciphers={key_set_id: ValueCipher(item.value_key, place) for key_set_id, item in ring.by_id.items()},
+            names=KeyNames(ring.name_key, self._image.chaincode.clear_key_spaces),
         )
+        self._enclosed = (member, enclosure)
+        return enclosure
 
     # --- the ledger enclave -----------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ function revealed on commit seals its outcome to the chaincode's own keys: it op
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cloister.contract.chaincode_stub import ChaincodeStub
@@ -19,7 +20,7 @@ from cloister.errors import CloisterError, Refused
 from cloister.trusted.protocol.outcome import Outcome, SealedOutcome
 from cloister.trusted.protocol.reads import event_hash, metadata_digest, writes_digest
 from cloister.trusted.protocol.request import Request, RequestScope, open_request, request_key_set
-from cloister.trusted.protocol.sealing import Place, SealedHeader, seal_response
+from cloister.trusted.protocol.sealing import Place, SealedHeader, ValueCipher, seal_response
 from cloister.trusted.protocol.statement import (
     NO_EVENT,
     REVEAL_AT_ENDORSEMENT,
@@ -46,7 +47,10 @@ _FIRST_ERROR_STATUS = 400
 
 @dataclass(frozen=True, slots=True)
 class Enclosure:
-    """What stays the same over executions: where the enclave belongs, its keys, its contract, its ledger enclave."""
+    """What stays the same over executions: where the enclave belongs, its keys, its contract, its ledger enclave.
+
+    `ciphers`: of all key sets in the ring, by their ids.
+    """
 
     place: Place
     sequence: int
@@ -54,6 +58,8 @@ class Enclosure:
     ring: KeyRing
     image: ContractImage
     session: LedgerSession
+    ciphers: Mapping[bytes, ValueCipher]
+    names: KeyNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,7 @@ async def execute(admitted: AdmittedProposal, enclosure: Enclosure) -> Result:
     reads = CheckedReads(enclosure.session, admitted.proposal.creator, request.minimum)
     await reads.admit()  # 2
     mode = _mode(request.function, enclosure.image)
-    names = KeyNames(enclosure.ring.name_key, enclosure.image.chaincode.clear_key_spaces)
-    state = SealedState(ring=enclosure.ring, place=enclosure.place, names=names, reads=reads)
+    state = SealedState(ciphers=enclosure.ciphers, names=enclosure.names, reads=reads)
     randomness = _randomness(admitted, enclosure) if mode.on_commit else None
     ledger = SealedLedger(state, chaincode=enclosure.place.chaincode, is_query=mode.is_query, randomness=randomness)
     if request.function == REPAIR:
@@ -179,7 +184,7 @@ async def _seal(
     key_set_id = enclosure.ring.key_set_id(key_set)
     digest = state.reads_digest()
     selector = compute_selector(proposal.transaction_id, proposal.proposal_hash, digest)
-    writes = state.sealed_writes(SealedHeader(key_set_id, proposal.transaction_id, selector), key_set)
+    writes = state.sealed_writes(SealedHeader(key_set_id, proposal.transaction_id, selector))
     parameters = state.parameter_writes()
     ciphertext = seal_response(
         response_key=key_set.outcome_key if mode.on_commit else request.response_key,

@@ -129,7 +129,7 @@ class SealedLedger:
         _refuse("calls of other chaincode")
 
     def _results(self, rows: Sequence[Row]) -> tuple[KeyValue, ...]:
-        return tuple(KeyValue(self._chaincode, row.key, row.value) for row in rows)
+        return tuple([KeyValue(self._chaincode, key, value) for key, value in rows])
 
 
 def _public_only(collection: str) -> None:

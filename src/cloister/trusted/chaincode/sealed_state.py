@@ -6,30 +6,26 @@ a key wins; an empty value is a delete (Fabric 2.5.9 core/ledger/kvledger/txmgmt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 
 from cloister.errors import MalformedInput, Refused
 from cloister.trusted.protocol.reads import MetadataWrite, Write, reads_digest
-from cloister.trusted.protocol.sealing import OpenedValue, Place, SealedHeader, open_value, read_header, seal_value
+from cloister.trusted.protocol.sealing import SealedHeader, ValueCipher, read_key_set_id
 from cloister.wire.codec import MAX_ROWS
 from cloister.wire.messages import RowsAnswer
 
 from .ask import ExecutionAborted
 from .checked_reads import Reads
-from .keys import KeyRing, KeySet
 from .names import KeyNames, encoded_key
 
 MAX_STORED_PARAMETER_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a range, opened: plain key and value."""
-
-    key: str
-    value: bytes
+Row = tuple[str, bytes]
+"""One row of a range, opened: plain key and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +37,10 @@ class Page:
 
 
 class SealedState:
-    """State of one chaincode through one execution."""
+    """State of one chaincode through one execution. `ciphers`: by the ids of their key sets."""
 
-    def __init__(self, *, ring: KeyRing, place: Place, names: KeyNames, reads: Reads) -> None:
-        self._ring = ring
-        self._place = place
+    def __init__(self, *, ciphers: Mapping[bytes, ValueCipher], names: KeyNames, reads: Reads) -> None:
+        self._ciphers = ciphers
         self._names = names
         self._reads = reads
         self._writes: dict[str, tuple[str, bytes]] = {}
@@ -61,10 +56,10 @@ class SealedState:
             value = await self._reads.value(stored)
             if value is None:
                 return None
-            opened = self._open(stored, value)
-            if opened.key != key:
+            found, opened = self._open(stored, value)
+            if found != key:
                 raise ExecutionAborted("integrity")
-            return opened.value
+            return opened
 
     async def get_parameter(self, key: str) -> bytes | None:
         """The committed endorsement parameter of a plain key (serialised SignaturePolicyEnvelope), or None."""
@@ -75,7 +70,7 @@ class SealedState:
     async def partial(self, object_type: str, parts: Sequence[str]) -> tuple[Row, ...]:
         """All rows under a partial composite key, complete, sorted by plain name (UTF-8 order)."""
         page = await self._range(*self._names.stored_prefix(object_type, parts), limit=0, bookmark="")
-        return tuple(sorted(page.rows, key=lambda row: row.key.encode()))
+        return tuple(sorted(page.rows, key=itemgetter(0)))  # Python orders text as its UTF-8 bytes
 
     async def range(self, start: str, end: str) -> tuple[Row, ...]:
         """All rows of [start, end) in a clear key space. Raises: MalformedInput if it is not in one."""
@@ -96,8 +91,8 @@ class SealedState:
             _check_rows(answer.rows, bookmark or start, end, limit or MAX_ROWS)
             if limit:
                 _check_end(answer, end)
-            opened = tuple(self._open(key, value) for key, value in answer.rows)
-        return Page(tuple(Row(item.key, item.value) for item in opened), answer.bookmark if limit else "")
+            opened = tuple([self._open(key, value) for key, value in answer.rows])
+        return Page(opened, answer.bookmark if limit else "")
 
     @contextmanager
     def _last_if_it_fails(self) -> Iterator[None]:
@@ -114,12 +109,12 @@ class SealedState:
         if self._broken is not None:
             raise self._broken
 
-    def _open(self, stored: str, sealed: bytes) -> OpenedValue:
+    def _open(self, stored: str, sealed: bytes) -> Row:
         try:
-            key_set = self._ring.find(read_header(sealed).key_set_id)
-            if key_set is None:
+            cipher = self._ciphers.get(read_key_set_id(sealed))
+            if cipher is None:
                 raise ExecutionAborted("integrity")
-            return open_value(value_key=key_set.value_key, place=self._place, stored_key=stored, sealed=sealed)
+            return cipher.open(sealed, stored_key=stored)
         except Refused as error:
             raise ExecutionAborted(error.reason) from error
 
@@ -143,8 +138,7 @@ class SealedState:
 
     def restore(self, stored: str, sealed: bytes) -> None:
         """Write a sealed value of this stored key again, under its own plain name. Aborts if it does not open."""
-        opened = self._open(stored, sealed)
-        self._writes[stored] = (opened.key, opened.value)
+        self._writes[stored] = self._open(stored, sealed)
 
     def delete_stored(self, stored: str) -> None:
         """Delete a key by its stored name."""
@@ -170,22 +164,11 @@ class SealedState:
         """32 bytes over everything read so far."""
         return reads_digest(*self._reads.digest_parts())
 
-    def sealed_writes(self, header: SealedHeader, key_set: KeySet) -> tuple[Write, ...]:
-        """All writes, sealed under the current key set, sorted by stored key."""
+    def sealed_writes(self, header: SealedHeader) -> tuple[Write, ...]:
+        """All writes, sealed under the header's key set, sorted by stored key."""
+        cipher = self._ciphers[header.key_set_id]
         return tuple(
-            Write(
-                stored,
-                seal_value(
-                    value_key=key_set.value_key,
-                    place=self._place,
-                    header=header,
-                    stored_key=stored,
-                    key=key,
-                    value=value,
-                )
-                if value
-                else None,
-            )
+            Write(stored, cipher.seal(header, stored_key=stored, key=key, value=value) if value else None)
             for stored, (key, value) in sorted(self._writes.items())
         )
 
@@ -201,12 +184,14 @@ def _check_end(answer: RowsAnswer, end: str) -> None:
 
 
 def _check_rows(rows: tuple[tuple[str, bytes], ...], start: str, end: str, limit: int) -> None:
-    """Rows must lie inside the bounds in strictly ascending UTF-8 order, none doubled, none empty, not too many."""
-    previous = start.encode()
-    upper = end.encode()
-    for position, (key, value) in enumerate(rows):
-        encoded = key.encode()
-        ordered = encoded > previous if position else encoded >= previous
-        if not ordered or encoded >= upper or not value or position >= limit:
+    """Rows must lie inside the bounds in strictly ascending UTF-8 order, none doubled, none empty, not too many.
+
+    Python orders text by code points, which is the order of its UTF-8 bytes.
+    """
+    if len(rows) > limit or (rows and rows[0][0] < start):
+        raise ExecutionAborted("integrity")
+    previous = ""
+    for key, value in rows:
+        if not previous < key < end or not value:
             raise ExecutionAborted("integrity")
-        previous = encoded
+        previous = key

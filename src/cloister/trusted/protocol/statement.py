@@ -148,7 +148,7 @@ def verify_statement(encoded: bytes, signature: bytes, result_key: bytes) -> Res
 
 
 def compute_selector(transaction_id: str, proposal_hash: bytes, reads: bytes) -> bytes:
-    """32 bytes that pick the sealing sub-key of one execution: hash of transaction id, proposal hash, reads digest.
+    """32 bytes that keep one execution's sealing apart: hash of transaction id, proposal hash, reads digest.
 
     All three, because the transaction id alone would make equal ciphertexts an oracle: two requests under one id,
     one of them guessing.
