@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloister.errors import CommitRefused, Refused
-from cloister.fabric.proposal import compute_transaction_id, encode_signed_proposal, parse_signed_proposal
+from cloister.fabric.proposal import compute_transaction_id
 from cloister.fabric.transaction import EndorsedTransaction
 from cloister.gateway import CommitStatus, EvaluateError, Network, Proposal, Transaction
 from cloister.trusted.protocol.committed import decode_committed_outcome
@@ -239,12 +239,11 @@ class ConfidentialContract:
         return _Sealed(proposal, sealed, response_key, minimum)
 
     def _expect(self, sealed: _Sealed) -> Expectation:
-        parsed = parse_signed_proposal(encode_signed_proposal(sealed.proposal.bytes, b""))
         return Expectation(
             descriptor=self.credentials.descriptor,
-            transaction_id=parsed.transaction_id,
-            proposal_hash=parsed.proposal_hash,
-            creator=parsed.creator,
+            transaction_id=sealed.proposal.transaction_id,
+            proposal_hash=sealed.proposal.proposal_hash,
+            creator=self._network.gateway.identity.creator,
             sealed_request=sealed.sealed_request,
             response_key=sealed.response_key,
             minimum=sealed.minimum,

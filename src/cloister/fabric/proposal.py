@@ -23,9 +23,13 @@ NONCE_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proposal ready to be signed: `encoded` is the serialised `protos.Proposal`; the signature is over it."""
+    """A proposal ready to be signed: `encoded` is the serialised `protos.Proposal`; the signature is over it.
+
+    `proposal_hash` is 32 bytes, as Fabric computes it (without transient data).
+    """
 
     encoded: bytes
+    proposal_hash: bytes
     transaction_id: str
     channel: str
     chaincode: str
@@ -98,17 +102,16 @@ def build_proposal(
             input=chaincode_pb2.ChaincodeInput(args=list(arguments), is_init=is_init),
         )
     )
-    payload = proposal_pb2.ChaincodeProposalPayload(input=_encode(spec), TransientMap=dict(transient or {}))
+    channel_header = _encode(header)
+    signature_header = _encode(common_pb2.SignatureHeader(creator=creator, nonce=nonce))
+    payload = proposal_pb2.ChaincodeProposalPayload(input=_encode(spec))
+    proposal_hash = hashlib.sha256(channel_header + signature_header + _encode(payload)).digest()
+    payload.TransientMap.update(transient or {})
     proposal = proposal_pb2.Proposal(
-        header=_encode(
-            common_pb2.Header(
-                channel_header=_encode(header),
-                signature_header=_encode(common_pb2.SignatureHeader(creator=creator, nonce=nonce)),
-            )
-        ),
+        header=_encode(common_pb2.Header(channel_header=channel_header, signature_header=signature_header)),
         payload=_encode(payload),
     )
-    return Proposal(_encode(proposal), transaction_id, channel, chaincode)
+    return Proposal(_encode(proposal), proposal_hash, transaction_id, channel, chaincode)
 
 
 def encode_signed_proposal(proposal: bytes, signature: bytes) -> bytes:

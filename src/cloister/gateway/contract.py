@@ -140,6 +140,7 @@ def build(
     return Proposal(
         session,
         encoded=proposal.encoded,
+        proposal_hash=proposal.proposal_hash,
         transaction_id=proposal.transaction_id,
         channel=channel,
         organizations=organizations,

@@ -76,6 +76,7 @@ class Gateway:
         return Proposal(
             self._session,
             encoded=encoded,
+            proposal_hash=parsed.proposal_hash,
             transaction_id=parsed.transaction_id,
             channel=parsed.channel,
             organizations=endorsing_organizations,

@@ -18,6 +18,7 @@ from cloister.errors import EnvironmentFailed, MalformedInput, Refused, UsageErr
 from cloister.fabric.identity import SerializedIdentity, to_low_s
 
 _CURVES = (ec.SECP256R1.name, ec.SECP384R1.name)
+_OVER_DIGEST = ec.ECDSA(Prehashed(hashes.SHA256()))
 Signer = Callable[[bytes], bytes | Awaitable[bytes]]
 """Signs a SHA-256 digest (32 bytes); returns DER ECDSA with low S. May be a coroutine function, for a remote HSM."""
 
@@ -96,7 +97,7 @@ class _EcdsaSigner:
         self._key = key
 
     def __call__(self, digest: bytes) -> bytes:
-        signature = self._key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256())))
+        signature = self._key.sign(digest, _OVER_DIGEST)
         return to_low_s(signature, self._key.curve)
 
     def __repr__(self) -> str:

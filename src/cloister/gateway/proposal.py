@@ -8,7 +8,6 @@ from fabric_protos.gateway import gateway_pb2
 from fabric_protos.peer import proposal_pb2
 
 from cloister.errors import MalformedInput
-from cloister.fabric.proposal import encode_signed_proposal, parse_signed_proposal
 from cloister.fabric.transaction import EndorsedTransaction, parse_endorsed_transaction
 
 from .errors import EndorseError, EvaluateError
@@ -27,6 +26,7 @@ class Proposal:
         session: Session,
         *,
         encoded: Bytes,
+        proposal_hash: Bytes,
         transaction_id: str,
         channel: str,
         organizations: Sequence[str] = (),
@@ -34,6 +34,7 @@ class Proposal:
     ) -> None:
         self._session = session
         self._encoded = encoded
+        self._proposal_hash = proposal_hash
         self._transaction_id = transaction_id
         self._channel = channel
         self._organizations = tuple(organizations)
@@ -48,6 +49,11 @@ class Proposal:
     def digest(self) -> Bytes:
         """SHA-256 of `bytes`: what is to be signed."""
         return digest_of(self._encoded)
+
+    @property
+    def proposal_hash(self) -> Bytes:
+        """32 bytes: what endorsers sign in its place. Covers headers, chaincode and arguments, not transient data."""
+        return self._proposal_hash
 
     @property
     def transaction_id(self) -> str:
@@ -106,15 +112,13 @@ class Proposal:
     def _own(self, prepared: Bytes) -> EndorsedTransaction:
         """The client is about to sign what this peer gave: it must be an endorsement of this proposal.
 
-        The proposal's hash, which peers compare with the transaction before they commit it, covers headers, chaincode
-        and arguments.
+        Its hash is also what peers compare with the transaction before they commit it.
         """
-        sent = parse_signed_proposal(encode_signed_proposal(self._encoded, b""))
         try:
             endorsed = parse_endorsed_transaction(prepared)
         except MalformedInput as failure:
             raise self._not_own("something that is no endorsed transaction") from failure
-        if endorsed.action.proposal_hash != sent.proposal_hash:
+        if endorsed.action.proposal_hash != self._proposal_hash:
             raise self._not_own("the endorsement of another proposal")
         return endorsed
 
