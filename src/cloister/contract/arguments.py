@@ -37,6 +37,8 @@ def parse_argument(argument: bytes, hint: Any) -> Any:
         text = argument.decode()
     except UnicodeDecodeError as error:
         raise InvalidArgument(f"expected {describe(hint)}, got bytes that are not UTF-8") from error
+    if hint is str or hint is int:  # nearly all are; the rest would say the same of them, later
+        return _parse_text(text, hint)
     members = union_members(hint)
     if is_optional(hint) and text in ("", "null") and str not in members:
         return None

@@ -12,32 +12,33 @@ from .context import SettableTransactionContextInterface, TransactionContext
 from .metadata import InfoMetadata
 
 
-class ContractInterface(ABC):
-    """What the dispatcher asks of a contract."""
+class ContractInterface:
+    """What the dispatcher asks of a contract. No ABC: enclaves make contract classes anew for each execution, and an
+    ABC costs twice as much to make."""
 
-    @abstractmethod
     def get_info(self) -> InfoMetadata:
         """Title, version and the like, for the metadata."""
+        raise NotImplementedError
 
-    @abstractmethod
     def get_unknown_transaction(self) -> Any:
         """What to call for a function that does not exist, or None."""
+        raise NotImplementedError
 
-    @abstractmethod
     def get_before_transaction(self) -> Any:
         """What to call before each transaction, or None."""
+        raise NotImplementedError
 
-    @abstractmethod
     def get_after_transaction(self) -> Any:
         """What to call after each successful transaction, or None."""
+        raise NotImplementedError
 
-    @abstractmethod
     def get_name(self) -> str:
         """The contract's name; empty for the class's name."""
+        raise NotImplementedError
 
-    @abstractmethod
     def get_transaction_context_handler(self) -> SettableTransactionContextInterface:
         """A context, whose class is then used for every transaction."""
+        raise NotImplementedError
 
 
 class IgnoreContractInterface(ABC):

@@ -7,7 +7,6 @@ Source: behaviour of `fabric-chaincode-python` 2.5.4 and fabric-contract-api-go 
 
 from __future__ import annotations
 
-import copy
 import importlib
 import json
 from abc import ABC, abstractmethod
@@ -74,7 +73,8 @@ class ContractChaincode(Chaincode):
         For classes that were loaded again, so that nothing of an earlier transaction is left in them.
         """
         names = [name for name in self._contracts if name != SystemContractName]
-        renewed = copy.copy(self)
+        renewed = object.__new__(type(self))
+        vars(renewed).update(vars(self))
         renewed._contracts = dict(self._contracts)
         for name, contract in zip(names, contracts, strict=True):
             renewed._contracts[name] = self._contracts[name].renewed(contract)

@@ -34,7 +34,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class TransactionFunction:
-    """A callable of a contract as transactions reach it. `returns` is the declared result, None if there is none."""
+    """A callable of a contract as transactions reach it. `returns` is the declared result, None if there is none.
+
+    `returns_pair`: whether that is a value and an exception; `is_scalar`: all parameters are of types that no contract
+    makes itself.
+    """
 
     name: str
     function: Callable[..., Any]
@@ -43,6 +47,8 @@ class TransactionFunction:
     returns: Any
     evaluate: bool
     reveal: Reveal | None
+    returns_pair: bool
+    is_scalar: bool
 
     async def call(self, context: TransactionContextInterface, arguments: Sequence[bytes]) -> Any:
         """Convert the arguments, call, and wait for the result if the function is a coroutine.
@@ -57,12 +63,22 @@ class TransactionFunction:
         outcome = self.function(*((context,) if self.takes_context else ()), *values)
         if inspect.isawaitable(outcome):
             outcome = await outcome
-        return _unwrap_pair(outcome, declared=_is_pair(self.returns))
+        return _unwrap_pair(outcome, declared=self.returns_pair)
 
     def renewed(self, function: Callable[..., Any], context_class: type) -> TransactionFunction:
         """The same over another callable, out of source that was loaded again: its own classes may be new ones."""
-        if all(parameter.hint in SCALARS or is_any(parameter.hint) for parameter in self.parameters):
-            return replace(self, function=function)
+        if self.is_scalar:
+            return TransactionFunction(
+                self.name,
+                function,
+                self.takes_context,
+                self.parameters,
+                self.returns,
+                self.evaluate,
+                self.reveal,
+                self.returns_pair,
+                self.is_scalar,
+            )
         described = describe_function(self.name, function, context_class, first_is_context=self.takes_context)
         return replace(described, evaluate=self.evaluate, reveal=self.reveal)
 
@@ -102,19 +118,23 @@ def describe_function(
     parameters = list(inspect.signature(function).parameters.values())
     takes_context = bool(parameters) and _is_context(function, parameters[0], context_class, always=first_is_context)
     marks = marks_of(function)
-    returns = inspect.signature(function).return_annotation
+    annotation = inspect.signature(function).return_annotation
+    returns = None if annotation is _Kind.empty else _resolve(function, annotation, name, "result")
+    described = tuple(
+        _describe_parameter(name, function, parameter)
+        for parameter in parameters[takes_context:]
+        if parameter.kind is not _Kind.KEYWORD_ONLY or parameter.default is _Kind.empty
+    )
     return TransactionFunction(
         name=name,
         function=function,
         takes_context=takes_context,
-        parameters=tuple(
-            _describe_parameter(name, function, parameter)
-            for parameter in parameters[takes_context:]
-            if parameter.kind is not _Kind.KEYWORD_ONLY or parameter.default is _Kind.empty
-        ),
-        returns=None if returns is _Kind.empty else _resolve(function, returns, name, "result"),
+        parameters=described,
+        returns=returns,
         evaluate=marks.evaluate,
         reveal=marks.reveal,
+        returns_pair=_is_pair(returns),
+        is_scalar=all(parameter.hint in SCALARS or is_any(parameter.hint) for parameter in described),
     )
 
 

@@ -51,13 +51,15 @@ class RegisteredContract:
     def renewed(self, contract: ContractInterface) -> RegisteredContract:
         """The same over another object of the contract, of the same class or of one loaded again."""
         context_class = _context_class(contract)
-        return replace(
-            self,
-            context_class=context_class,
-            functions=_Renewed(self.functions, contract, context_class),
-            before=_renewed_hook(self.before, contract.get_before_transaction(), context_class),
-            after=_renewed_hook(self.after, contract.get_after_transaction(), context_class),
-            unknown=_renewed_hook(self.unknown, contract.get_unknown_transaction(), context_class),
+        return RegisteredContract(
+            self.name,
+            self.info,
+            context_class,
+            _Renewed(self.functions, contract, context_class),
+            _renewed_hook(self.before, contract.get_before_transaction, context_class),
+            _renewed_hook(self.after, contract.get_after_transaction, context_class),
+            _renewed_hook(self.unknown, contract.get_unknown_transaction, context_class),
+            self.clear_key_spaces,
         )
 
     async def run_after(self, context: TransactionContextInterface, result: Any) -> None:
@@ -124,8 +126,10 @@ def _context_class(contract: ContractInterface) -> Any:
     return handler if isinstance(handler, type) else type(handler)
 
 
-def _renewed_hook(known: TransactionFunction | None, hook: Any, context_class: type) -> TransactionFunction | None:
-    return known.renewed(hook, context_class) if known is not None else None
+def _renewed_hook(
+    known: TransactionFunction | None, hook: Callable[[], Any], context_class: type
+) -> TransactionFunction | None:
+    return known.renewed(hook(), context_class) if known is not None else None
 
 
 def _public_methods(contract: ContractInterface) -> list[str]:

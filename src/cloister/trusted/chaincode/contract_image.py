@@ -10,10 +10,11 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from cloister.contract import ContractChaincode, ContractInvalid
 from cloister.contract.load import chaincode_of, contract_classes_of
@@ -90,22 +91,35 @@ def load_contract_image(reference: str) -> ContractImage:
     program = ContractProgram(files, path.stem)
     with confined():
         try:
-            chaincode = chaincode_of(program.load().main, class_name, str(path))
+            main = program.load().main
+            chaincode = chaincode_of(main, class_name, str(path))
         except CloisterError:
             raise
         except Exception as error:
             told = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise ContractInvalid(f"contract {path.name} does not load: {told}") from error
-    load = functools.partial(_load, program, class_name, chaincode)
+    found = contract_classes_of(main, class_name)
+    if isinstance(found, ContractChaincode):
+        load = functools.partial(_load_object, program, next(_names_of(main, [found])))
+    else:
+        load = functools.partial(_load_classes, program, tuple(_names_of(main, found)), chaincode)
     return ContractImage(chaincode, _digest(path, class_name, files), load)
 
 
-def _load(program: ContractProgram, class_name: str, known: ContractChaincode) -> LoadedContract:
+def _names_of(module: ModuleType, objects: Sequence[object]) -> Iterator[str]:
+    """By what names they stand in their module: where the next execution's are found, without searching."""
+    for item in objects:
+        yield next(name for name, value in vars(module).items() if value is item)
+
+
+def _load_object(program: ContractProgram, name: str) -> LoadedContract:
     loaded = program.load()
-    found = contract_classes_of(loaded.main, class_name)
-    if isinstance(found, ContractChaincode):
-        return LoadedContract(found, loaded.context, loaded.enter)
-    contracts = loaded.context.run(lambda: [contract() for contract in found])
+    return LoadedContract(getattr(loaded.main, name), loaded.context, loaded.enter)
+
+
+def _load_classes(program: ContractProgram, names: Sequence[str], known: ContractChaincode) -> LoadedContract:
+    loaded = program.load()
+    contracts = loaded.context.run(lambda: [getattr(loaded.main, name)() for name in names])
     return LoadedContract(known.renewed(contracts), loaded.context, loaded.enter)
 
 
@@ -141,12 +155,12 @@ def _neighbours(file: str, content: bytes, folder: Path) -> list[str]:
     return neighbours
 
 
-def _imports_of(node: ast.AST) -> list[tuple[str, Sequence[str]]]:
+def _imports_of(node: ast.AST) -> list[tuple[str, tuple[str, ...]]]:
     """(module, names taken from it) of an import statement; a relative import has dots in front."""
     if isinstance(node, ast.Import):
         return [(alias.name, ()) for alias in node.names]
     if isinstance(node, ast.ImportFrom):
-        return [("." * node.level + (node.module or ""), [alias.name for alias in node.names])]
+        return [("." * node.level + (node.module or ""), tuple(alias.name for alias in node.names))]
     return []
 
 

@@ -11,8 +11,9 @@ Imports of a contract are answered here: files measured with it, what of the sta
 from __future__ import annotations
 
 import builtins
+import functools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextvars import Context
 from types import CodeType, ModuleType
 from typing import Any
@@ -39,7 +40,8 @@ _WITHHELD = frozenset({"breakpoint", "compile", "eval", "exec", "input"})
 _BUILTINS = {name: value for name, value in vars(builtins).items() if name not in _WITHHELD}
 
 
-def may_import(module: str, names: Sequence[str] = ()) -> bool:
+@functools.lru_cache(maxsize=256)  # every execution imports the same; the answer depends on nothing else
+def may_import(module: str, names: tuple[str, ...] = ()) -> bool:
     """Whether a contract may import a module that is no file of its own, or names from it."""
     top = module.partition(".")[0]
     if top == "cloister":
