@@ -149,7 +149,9 @@ def _raw_tasks(block: bytes) -> list[RawTask]:
 
     def collect(batches: Sequence[Sequence[Task]]) -> list[list[bool]]:
         found.extend(
-            (key, hashlib.sha256(message).digest(), signature) for batch in batches for key, message, signature in batch
+            (verifier.key, hashlib.sha256(message).digest(), signature)
+            for batch in batches
+            for verifier, message, signature in batch
         )
         return [[True] * len(batch) for batch in batches]
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
 
@@ -48,7 +49,12 @@ class ConfidentialDefinition:
     @property
     def measurement(self) -> bytes:
         """The version as measurement, b"" if it is none."""
-        return bytes.fromhex(self.version) if _MEASUREMENT.fullmatch(self.version) else b""
+        return _measurement(self.version)
+
+
+@lru_cache(maxsize=256)
+def _measurement(version: str) -> bytes:
+    return bytes.fromhex(version) if _MEASUREMENT.fullmatch(version) else b""
 
 
 NO_DEFINITION = ConfidentialDefinition(0, "")

@@ -107,7 +107,8 @@ class Coverage:
     def valid(self, transaction: Transaction, state: State, updates: BlockUpdates) -> bool:
         """A valid transaction, before its writes enter `updates`; True if a statement covers it."""
         position = Position(state, updates)
-        self._note_definitions(position)
+        if self._pending.written:
+            self._note_definitions(position)
         covered = self._covers(transaction, position)
         for part in transaction.namespaces:
             if part.namespace == LIFECYCLE:
@@ -175,6 +176,10 @@ class Coverage:
     def load_mark(self, fact: Fact, mark: Mark) -> None:
         """Take a mark over from a checkpoint."""
         self._set_mark(fact, mark)
+
+    def has_marks(self, namespace: str) -> bool:
+        """Whether anything of a namespace may be marked there: on an honest channel never."""
+        return bool(self._pending.marked) or (namespace, False) in self._marks or (namespace, True) in self._marks
 
     def is_marked(self, fact: Fact) -> bool:
         """Whether a fact is marked just before the position of the transaction that is being judged."""

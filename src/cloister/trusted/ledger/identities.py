@@ -17,9 +17,9 @@ from cloister.fabric.decoding import decode_message
 from .certificates import load_pem_certificate
 from .errors import IdentityInvalid
 from .policies import SignedItem
-from .signatures import verify_signature
+from .signatures import Verifier
 
-Task = tuple[Any, bytes, bytes]
+Task = tuple[Verifier, bytes, bytes]
 """(public key, message, signature)."""
 Runner = Callable[[Sequence[Sequence[Task]]], Sequence[Sequence[bool]]]
 """Runs `check_tasks` over every batch, in any order or at once, and gives the answers in the batches' order."""
@@ -30,7 +30,7 @@ MAX_KEYS = 10_000
 
 def check_tasks(batch: Sequence[Task]) -> list[bool]:
     """Whether each signature holds. Releases the interpreter's lock while it computes."""
-    return [verify_signature(key, message, signature) for key, message, signature in batch]
+    return [verifier.verify(message, signature) for verifier, message, signature in batch]
 
 
 def run_in_turn(batches: Sequence[Sequence[Task]]) -> list[list[bool]]:
@@ -43,7 +43,7 @@ class SignatureChecker:
 
     def __init__(self, runner: Runner = run_in_turn) -> None:
         self._runner = runner
-        self._keys: dict[bytes, Any] = {}
+        self._keys: dict[bytes, Verifier] = {}
 
     def check(self, items: Sequence[SignedItem]) -> None:
         """Set `genuine` of every item."""
@@ -55,14 +55,14 @@ class SignatureChecker:
                 items[position].genuine = answer
                 position += 1
 
-    def _key(self, identity: bytes) -> Any:
-        """The identity's public key, None if it has none that can be used."""
+    def _key(self, identity: bytes) -> Verifier:
+        """The identity's public key, which verifies nothing if it has none that can be used."""
         try:
             return self._keys[identity]
         except KeyError:
             if len(self._keys) >= MAX_KEYS:
                 self._keys.clear()
-            key = self._keys[identity] = _public_key(identity)
+            key = self._keys[identity] = Verifier(_public_key(identity))
             return key
 
 

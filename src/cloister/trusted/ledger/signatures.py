@@ -32,21 +32,36 @@ _HALF_ORDERS = {name: order // 2 for name, order in _ORDERS.items()}
 _SHA256 = ec.ECDSA(hashes.SHA256())
 
 
-def verify_signature(key: Any, message: bytes, signature: bytes) -> bool:
-    """True if a peer would accept the signature under a certificate's public key. Never raises."""
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            strict = _strict_signature(signature, key.curve.name)
-            if strict is None:
-                return False
-            key.verify(strict, message, _SHA256)
-            return True
-        if isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, message)
-            return True
-    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+class Verifier:
+    """A certificate's public key; what of it decides how signatures are read is found out once. `key` None: none."""
+
+    __slots__ = ("_half_order", "_is_ed25519", "key")
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+        self._half_order = _HALF_ORDERS.get(key.curve.name) if isinstance(key, ec.EllipticCurvePublicKey) else None
+        self._is_ed25519 = isinstance(key, ed25519.Ed25519PublicKey)
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """True if a peer would accept the signature. Never raises."""
+        try:
+            if self._half_order is not None:
+                strict = _strict_signature(signature, self._half_order)
+                if strict is None:
+                    return False
+                self.key.verify(strict, message, _SHA256)
+                return True
+            if self._is_ed25519:
+                self.key.verify(signature, message)
+                return True
+        except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+            return False
         return False
-    return False
+
+
+def verify_signature(key: Any, message: bytes, signature: bytes) -> bool:
+    """The same for a key that is used once."""
+    return Verifier(key).verify(message, signature)
 
 
 def to_low_s(signature: bytes, curve: str) -> bytes | None:
@@ -60,11 +75,8 @@ def to_low_s(signature: bytes, curve: str) -> bytes | None:
     return encode_dss_signature(r, min(s, order - s))
 
 
-def _strict_signature(signature: bytes, curve: str) -> bytes | None:
+def _strict_signature(signature: bytes, half: int) -> bytes | None:
     """The one DER encoding of what Go reads out of a signature; None if it reads nothing or refuses it."""
-    half = _HALF_ORDERS.get(curve)
-    if half is None:
-        return None
     if _has_plain_layout(signature):  # nearly always: then the library, stricter than Go, sees to the rest
         return signature if int.from_bytes(signature[6 + signature[3] :], "big") <= half else None
     parsed = _parse(signature)

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fabric_protos.common import common_pb2
 from fabric_protos.peer import chaincode_event_pb2, chaincode_pb2, proposal_pb2
 
 from cloister.errors import MalformedInput, Refused
@@ -66,6 +65,10 @@ class Position:
 
 class Marks(Protocol):
     """What must not be believed just before a transaction's position."""
+
+    def has_marks(self, namespace: str) -> bool:
+        """Whether anything of a namespace may be; if not, nothing of it is."""
+        ...
 
     def is_marked(self, fact: Fact) -> bool:
         """One value, or endorsement parameter, existing or deleted."""
@@ -122,11 +125,10 @@ def _only_argument(transaction: Transaction, chaincode: str) -> bytes:
 def _is_about(
     statement: ResultStatement, transaction: Transaction, descriptor: KeySetDescriptor, request: bytes
 ) -> bool:
-    header = decode_message(
-        common_pb2.SignatureHeader(), transaction.payload.header.signature_header, "signature header"
-    )
+    creator = transaction.creator
     return (
-        statement.genesis_hash == descriptor.genesis_hash
+        creator is not None
+        and statement.genesis_hash == descriptor.genesis_hash
         and statement.channel == descriptor.channel == transaction.channel
         and statement.chaincode == descriptor.chaincode
         and statement.sequence == descriptor.sequence
@@ -134,7 +136,7 @@ def _is_about(
         and statement.key_set_id == descriptor.key_set_id
         and statement.transaction_id == transaction.transaction_id
         and statement.proposal_hash == transaction.response.proposal_hash
-        and statement.creator_hash == hashlib.sha256(header.creator).digest()
+        and statement.creator_hash == hashlib.sha256(creator.identity).digest()
         and statement.request_hash == hashlib.sha256(request).digest()
     )
 
@@ -186,7 +188,7 @@ def _parameters(writes: Sequence[Any]) -> list[MetadataWrite]:
 
 def _reads_marked(reads: ReadList, chaincode: str, marks: Marks) -> bool:
     """An enclave reads nothing marked: such a fact is not what it has read, even where it looks the same again."""
-    return (
+    return marks.has_marks(chaincode) and (
         any(marks.is_marked(Fact(chaincode, key.encode(), metadata=False)) for key in reads.keys)
         or any(marks.is_marked(Fact(chaincode, key.encode(), metadata=True)) for key in reads.parameters)
         or any(marks.any_marked(chaincode, start.encode(), end.encode()) for start, end in reads.ranges)

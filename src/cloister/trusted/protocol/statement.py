@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -24,6 +25,9 @@ REVEAL_AT_ENDORSEMENT = "at-endorsement"
 REVEAL_ON_COMMIT = "on-commit"
 REVEAL_MODES = (REVEAL_AT_ENDORSEMENT, REVEAL_ON_COMMIT)
 _COMMON_FIELDS = 18
+_HASH_BYTES = 32
+_HASHES = (0, 4, 5, 7, 8, 9, *range(11, 17))
+"""Which fields are hashes, digests and ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,8 @@ def decode_statement(encoded: bytes) -> ResultStatement:
     """Inverse of `ResultStatement.encode`. Raises: MalformedInput for any other bytes."""
     is_query = encoded[4 : 4 + len(_TAG_QUERY)] == _TAG_QUERY
     fields = decode_frame(_TAG_QUERY if is_query else _TAG_TRANSACTION, encoded, count=_COMMON_FIELDS)
-    hashes = {index: require_length(fields[index], (32,), "statement") for index in (0, 4, 5, 7, 8, 9, *range(11, 17))}
+    if any(len(fields[index]) != _HASH_BYTES for index in _HASHES):
+        raise MalformedInput(f"statement: expected hashes of {_HASH_BYTES} bytes", field="statement")
     checkpoint = _decode_checkpoint(fields[17]) if is_query else None
     if not is_query:
         require_length(fields[17], (0,), "statement")
@@ -113,23 +118,23 @@ def decode_statement(encoded: bytes) -> ResultStatement:
     if reveal not in REVEAL_MODES:
         raise MalformedInput("statement: unknown reveal mode", field="statement")
     return ResultStatement(
-        genesis_hash=hashes[0],
+        genesis_hash=fields[0],
         channel=decode_text(fields[1], "channel"),
         chaincode=decode_text(fields[2], "chaincode"),
         sequence=decode_u64(fields[3], "sequence"),
-        measurement=hashes[4],
-        key_set_id=hashes[5],
+        measurement=fields[4],
+        key_set_id=fields[5],
         transaction_id=decode_text(require_length(fields[6], (64,), "transaction id"), "transaction id"),
-        proposal_hash=hashes[7],
-        creator_hash=hashes[8],
-        request_hash=hashes[9],
+        proposal_hash=fields[7],
+        creator_hash=fields[8],
+        request_hash=fields[9],
         reveal=reveal,
-        reads_digest=hashes[11],
-        read_list_hash=hashes[12],
-        writes_digest=hashes[13],
-        metadata_digest=hashes[14],
-        event_hash=hashes[15],
-        response_hash=hashes[16],
+        reads_digest=fields[11],
+        read_list_hash=fields[12],
+        writes_digest=fields[13],
+        metadata_digest=fields[14],
+        event_hash=fields[15],
+        response_hash=fields[16],
         checkpoint=checkpoint,
     )
 
@@ -141,10 +146,16 @@ def verify_statement(encoded: bytes, signature: bytes, result_key: bytes) -> Res
     Not here: whether it is about the expected transaction: the caller compares every field it knows.
     """
     try:
-        Ed25519PublicKey.from_public_bytes(result_key).verify(signature, encoded)
+        _public_key(result_key).verify(signature, encoded)
     except (InvalidSignature, ValueError) as error:
         raise Refused("result refused: the enclave's signature does not match", reason="result-signature") from error
     return decode_statement(encoded)
+
+
+@lru_cache(maxsize=64)
+def _public_key(encoded: bytes) -> Ed25519PublicKey:
+    """One key verifies very many statements. Raises: ValueError."""
+    return Ed25519PublicKey.from_public_bytes(encoded)
 
 
 def compute_selector(transaction_id: str, proposal_hash: bytes, reads: bytes) -> bytes:
