@@ -14,8 +14,14 @@ from fabric_protos.common import common_pb2
 
 from cloister.errors import MalformedInput
 
+from .byte_fields import split_fields, split_repeated
 from .decoding import decode_message
 from .der import INTEGER, OCTET_STRING, SEQUENCE, encode_element
+
+_TAGS = b"\x0a\x12\x1a"
+"""Of header, data and metadata, fields 1 to 3 of `common.Block`."""
+_ITEM = b"\x0a"
+"""Tag of field 1 of `common.BlockData` and of `common.BlockMetadata`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,9 @@ class Block:
 
 def parse_block(encoded: bytes) -> Block:
     """Parse a serialised `common.Block`. Raises: MalformedInput, and nothing else, for any bytes."""
+    plain = _split_block(encoded)
+    if plain is not None:
+        return plain
     block = decode_message(common_pb2.Block(), encoded, "block")
     if not block.HasField("header"):
         raise MalformedInput("block: no header", field="header")
@@ -51,6 +60,19 @@ def parse_block(encoded: bytes) -> Block:
         transactions=tuple(block.data.data),
         metadata=tuple(block.metadata.metadata),
     )
+
+
+def _split_block(encoded: bytes) -> Block | None:
+    """A plainly encoded block of header, data and metadata; None if it is none."""
+    found = split_fields(encoded)
+    if found is None or found[0] != _TAGS:
+        return None
+    encoded_header, encoded_data, encoded_metadata = found[1]
+    data, metadata = split_repeated(encoded_data, _ITEM), split_repeated(encoded_metadata, _ITEM)
+    if data is None or metadata is None:
+        return None
+    header = decode_message(common_pb2.BlockHeader(), encoded_header, "block")
+    return Block(header.number, header.previous_hash, header.data_hash, tuple(data), tuple(metadata))
 
 
 def compute_data_hash(transactions: tuple[bytes, ...]) -> bytes:
