@@ -1,6 +1,6 @@
 """Judging many blocks: signatures on all cores, in groups of blocks, so that short blocks keep all of them busy too.
 
-First all signatures of a group, while this thread waits, then the judge: Python threads that check signatures get
+First all signatures of a group, on this thread and others, then the judge: Python threads that check signatures get
 hardly anything done beside a thread that computes.
 """
 
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from cloister.trusted.ledger.blocks import prepare_blocks
 from cloister.trusted.ledger.errors import LedgerHalted
-from cloister.trusted.ledger.identities import SignatureChecker, Task, check_tasks
+from cloister.trusted.ledger.identities import SignatureChecker, run_on
 from cloister.trusted.ledger.judge import BlockVerdict, Judge
 
 GROUP_BYTES = 256 * 1024
@@ -22,13 +22,10 @@ GROUP_BYTES = 256 * 1024
 
 @contextlib.contextmanager
 def all_cores() -> Iterator[SignatureChecker]:
-    """A checker that uses one thread per core."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-
-        def run(batches: Sequence[Sequence[Task]]) -> list[list[bool]]:
-            return list(pool.map(check_tasks, batches))
-
-        yield SignatureChecker(run)
+    """A checker that uses one thread per core, the calling one among them."""
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        yield SignatureChecker(run_on(pool, cores - 1))
 
 
 def follow_all(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from cloister.fabric.block import parse_block
 from cloister.wire.ledger_messages import Followed, LedgerStatus, NextBlocks
 
 from .blocks import RecentBlocks, WaitingBlocks
@@ -70,8 +69,8 @@ class Follower:
             raise Halted(reply, blocks[min(max(reply.height - self.height, 0), len(blocks) - 1)])
         if not isinstance(reply, Followed):
             raise LedgerLost(f"ledger enclave answered {type(reply).__name__}")
-        for block in blocks:
-            self._recent.add(parse_block(block).number, block)
+        for number, block in enumerate(blocks, start=self.height):
+            self._recent.add(number, block)
         self.height = reply.height
         self.progressed = True
 

@@ -18,6 +18,7 @@ from fabric_protos.orderer import ab_pb2
 
 from cloister.errors import EnvironmentFailed, MalformedInput
 from cloister.fabric.block import parse_block
+from cloister.fabric.byte_fields import split_repeated
 from cloister.gateway import load_identity, load_signer
 from cloister.gateway.connection import Endpoint, open_channel, tls_certificate_hash
 from cloister.gateway.errors import EventsError
@@ -29,6 +30,8 @@ from cloister.gateway.session import digest_of
 from .config import OrdererFiles
 
 _METHOD = "/orderer.AtomicBroadcast/Deliver"
+_BLOCK = b"\x12"
+"""Tag of field 2 of `orderer.DeliverResponse`: a block."""
 _LAST = 2**64 - 1
 ONE_BLOCK_TIMEOUT_S = 10.0
 
@@ -84,6 +87,10 @@ class Orderers:
         stream = call_deliver(connection, _METHOD, request, error=EventsError, endpoint=address)
         async with aclosing(stream) as answers:
             async for encoded in answers:
+                plain = split_repeated(encoded, _BLOCK)
+                if plain is not None and len(plain) == 1:  # a block, as it was sent: for the enclave to read
+                    yield plain[0]
+                    continue
                 answer = decode_answer(ab_pb2.DeliverResponse(), encoded, error=EventsError, endpoint=address)
                 if answer.WhichOneof("Type") != "block":
                     raise EventsError(f"{address} ended the stream: {_name(answer.status)}", code=_name(answer.status))

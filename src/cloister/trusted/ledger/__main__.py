@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +18,7 @@ from cloister.trusted.attest.measurement import compute_ledger_measurement
 from cloister.trusted.attest.platform import make_simulation_platform
 
 from .enclave import LedgerEnclave
-from .identities import SignatureChecker, Task, check_tasks
+from .identities import SignatureChecker, run_on
 from .serve import open_listener, serve
 
 AUTHORITY_VARIABLE = "CLOISTER_ENCLAVE_AUTHORITY"
@@ -55,12 +54,9 @@ def main() -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write(f"ledger enclave: {error}\n")
         return UsageError.exit_code
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
-
-    def on_all_cores(batches: Sequence[Sequence[Task]]) -> list[list[bool]]:
-        return list(pool.map(check_tasks, batches)) if len(batches) > 1 else [check_tasks(batch) for batch in batches]
-
-    enclave = LedgerEnclave(platform=platform, checker=SignatureChecker(on_all_cores), random_bytes=os.urandom)
+    cores = os.cpu_count() or 1
+    checker = SignatureChecker(run_on(ThreadPoolExecutor(cores), cores - 1))
+    enclave = LedgerEnclave(platform=platform, checker=checker, random_bytes=os.urandom)
     with open_listener(port) as listener:
         sys.stderr.write("ledger enclave: SIMULATION - no hardware protects it; for development and tests only\n")
         sys.stdout.write(f"listening {listener.getsockname()[1]}\n")

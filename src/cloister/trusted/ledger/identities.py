@@ -6,7 +6,9 @@ So all signatures of a block can be checked first, on as many threads as the cal
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 from fabric_protos.msp import identities_pb2
@@ -23,8 +25,8 @@ Task = tuple[Verifier, bytes, bytes]
 """(public key, message, signature)."""
 Runner = Callable[[Sequence[Sequence[Task]]], Sequence[Sequence[bool]]]
 """Runs `check_tasks` over every batch, in any order or at once, and gives the answers in the batches' order."""
-BATCH = 32
-"""Signatures per batch: 2 ms of work."""
+BATCH = 8
+"""Signatures per batch, 0.6 ms of work: all threads are done at nearly the same time."""
 MAX_KEYS = 10_000
 
 
@@ -36,6 +38,30 @@ def check_tasks(batch: Sequence[Task]) -> list[bool]:
 def run_in_turn(batches: Sequence[Sequence[Task]]) -> list[list[bool]]:
     """The simplest Runner."""
     return [check_tasks(batch) for batch in batches]
+
+
+def run_on(helpers: Executor, count: int) -> Runner:
+    """A Runner on the calling thread and so many helpers: each takes the next batch as soon as it has done one."""
+
+    def run(batches: Sequence[Sequence[Task]]) -> list[list[bool]]:
+        waiting = deque(enumerate(batches))
+        answers: list[list[bool]] = [[] for _ in batches]
+
+        def work() -> None:
+            while waiting:
+                try:
+                    place, batch = waiting.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                answers[place] = check_tasks(batch)
+
+        helping = [helpers.submit(work) for _ in range(min(count, len(batches) - 1))]
+        work()
+        for item in helping:
+            item.result()
+        return answers
+
+    return run
 
 
 class SignatureChecker:
