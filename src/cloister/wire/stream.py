@@ -9,6 +9,7 @@ from cloister.errors import MalformedInput
 
 from .framing import u32
 
+_HEADER_BYTES = 4
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """Bound on one frame in bytes. A peer allows 100 MB per message; what does not fit is refused, not buffered."""
 
@@ -28,22 +29,22 @@ class FrameBuffer:
     def __init__(self) -> None:
         self._data = bytearray()
 
-    def feed(self, chunk: bytes) -> list[bytes]:
+    def feed(self, chunk: bytes | memoryview) -> list[bytes]:
         """All frames that are complete now.
 
         Raises: MalformedInput on a length above MAX_FRAME_BYTES: the stream cannot be read any further.
         """
         self._data += chunk
-        frames = []
-        offset = 0
-        while len(self._data) - offset >= 4:
-            length = int.from_bytes(self._data[offset : offset + 4], "big")
-            if length > MAX_FRAME_BYTES:
-                raise MalformedInput(f"frame: at most {MAX_FRAME_BYTES} bytes, announced {length}", field="frame")
-            end = offset + 4 + length
-            if end > len(self._data):
-                break
-            frames.append(bytes(self._data[offset + 4 : end]))
-            offset = end
-        del self._data[:offset]
+        frames: list[bytes] = []
+        begin, size = _HEADER_BYTES, len(self._data)
+        with memoryview(self._data) as data:
+            while begin <= size:
+                length = int.from_bytes(data[begin - _HEADER_BYTES : begin], "big")
+                if length > MAX_FRAME_BYTES:
+                    raise MalformedInput(f"frame: at most {MAX_FRAME_BYTES} bytes, announced {length}", field="frame")
+                if begin + length > size:
+                    break
+                frames.append(bytes(data[begin : begin + length]))
+                begin += length + _HEADER_BYTES
+        del self._data[: begin - _HEADER_BYTES]
         return frames

@@ -7,10 +7,7 @@ no sandbox: whoever can commit a hostile measurement has other means.
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
-from typing import TextIO
 
 _DENIED_PREFIXES = (
     "_thread.start",
@@ -78,15 +75,16 @@ def install() -> None:
         sys.addaudithook(_audit)
 
 
-@contextlib.contextmanager
-def confined() -> Iterator[None]:
+class confined:  # noqa: N801 - used as a function; one for each message, so no generator
     """While inside: output leads nowhere and, if installed, the hook refuses."""
-    saved: tuple[TextIO, TextIO] = (sys.stdout, sys.stderr)
-    nowhere = _Nowhere()
-    sys.stdout = sys.stderr = nowhere
-    _State.active = True
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_saved",)
+
+    def __enter__(self) -> None:
+        self._saved = (sys.stdout, sys.stderr)
+        sys.stdout = sys.stderr = _Nowhere()
+        _State.active = True
+
+    def __exit__(self, *_: object) -> None:
         _State.active = False
-        sys.stdout, sys.stderr = saved
+        sys.stdout, sys.stderr = self._saved

@@ -8,9 +8,10 @@ that is how it learns that the host that started it is gone.
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import socket
 import sys
+from collections.abc import Callable
 
 from cloister.errors import MalformedInput
 from cloister.wire.messages import Abandon, Refusal, decode_host_message, encode_enclave_message
@@ -32,42 +33,49 @@ def open_listener(port: int = 0) -> socket.socket:
 
 def serve(enclave: Enclave, listener: socket.socket) -> None:
     """Serve until standard input ends."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(sys.stdin, selectors.EVENT_READ)
-        selector.register(listener, selectors.EVENT_READ)
-        while True:
-            ready = {key.fileobj for key, _ in selector.select()}
-            if sys.stdin in ready and not os.read(sys.stdin.fileno(), 1):
+    wait = _waiter(listener)
+    while wait():
+        connection, _ = listener.accept()
+        with connection:
+            if not _serve_connection(enclave, connection):
                 return
-            if listener in ready:
-                connection, _ = listener.accept()
-                with connection:
-                    if not _serve_connection(enclave, connection):
-                        return
-                enclave.drop_tasks()
+        enclave.drop_tasks()
 
 
 def _serve_connection(enclave: Enclave, connection: socket.socket) -> bool:
     """Serve one connection to its end; False if standard input ended meanwhile."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     buffer = FrameBuffer()
-    with selectors.DefaultSelector() as selector:
-        selector.register(sys.stdin, selectors.EVENT_READ)
-        selector.register(connection, selectors.EVENT_READ)
-        while True:
-            ready = {key.fileobj for key, _ in selector.select()}
-            if sys.stdin in ready and not os.read(sys.stdin.fileno(), 1):
-                return False
-            if connection not in ready:
-                continue
-            try:
-                chunk = connection.recv(_CHUNK_BYTES)
-                if not chunk:
-                    return True
-                replies = [_reply(enclave, frame) for frame in buffer.feed(chunk)]
-                connection.sendall(b"".join(replies))
-            except (MalformedInput, OSError):
+    chunk = memoryview(bytearray(_CHUNK_BYTES))  # one for all: a new one of this size is mapped anew each time
+    wait = _waiter(connection)
+    while wait():
+        try:
+            received = connection.recv_into(chunk)
+            if not received:
                 return True
+            replies = [_reply(enclave, frame) for frame in buffer.feed(chunk[:received])]
+            connection.sendall(b"".join(replies))
+        except (MalformedInput, OSError):
+            return True
+    return False
+
+
+def _waiter(source: socket.socket) -> Callable[[], bool]:
+    """What waits until there is something to be read, and says False if standard input has ended instead."""
+    stdin, awaited = sys.stdin.fileno(), source.fileno()
+    poll = select.poll()
+    poll.register(stdin, select.POLLIN)
+    poll.register(awaited, select.POLLIN)
+
+    def wait() -> bool:
+        while True:
+            ready = [descriptor for descriptor, _ in poll.poll()]
+            if stdin in ready and not os.read(stdin, 1):
+                return False
+            if awaited in ready:
+                return True
+
+    return wait
 
 
 def _reply(enclave: Enclave, frame: bytes) -> bytes:
