@@ -107,14 +107,20 @@ class ContractChaincode(Chaincode):
             return False
         return contract.find(function) is not None or contract.before is not None or contract.unknown is not None
 
+    def find(self, name: str) -> TransactionFunction | None:
+        """What "function" or "Contract:function" names; None if it does not exist."""
+        contract_name, function_name = self._split(name)
+        contract = self._contracts.get(contract_name)
+        return contract.find(function_name) if contract is not None else None
+
     def is_evaluate(self, function_name: str) -> bool:
         """Whether "function" or "Contract:function" is declared as a query; False if it does not exist."""
-        function = self._lookup(function_name)
+        function = self.find(function_name)
         return function is not None and function.evaluate
 
     def reveal_mode(self, function_name: str) -> Reveal | None:
         """What the function's decorator says about revealing its response."""
-        function = self._lookup(function_name)
+        function = self.find(function_name)
         return function.reveal if function is not None else None
 
     @property
@@ -177,11 +183,6 @@ class ContractChaincode(Chaincode):
     def _split(self, name: str) -> tuple[str, str]:
         contract_name, colon, function_name = name.rpartition(":")
         return (contract_name, function_name) if colon else (self.DefaultContract, name)
-
-    def _lookup(self, name: str) -> TransactionFunction | None:
-        contract_name, function_name = self._split(name)
-        contract = self._contracts.get(contract_name)
-        return contract.find(function_name) if contract is not None else None
 
     def _describe(self) -> str:
         components: dict[str, Any] = {}

@@ -95,6 +95,8 @@ class TransactionFunction:
         return values
 
     def _check_count(self, count: int) -> None:
+        if count == len(self.parameters):
+            return
         least = sum(parameter.required for parameter in self.parameters)
         variadic = any(parameter.variadic for parameter in self.parameters)
         if count >= least and (variadic or count <= len(self.parameters)):

@@ -5,6 +5,7 @@ Trust level: trusted, pure. A `Task` drives one coroutine by hand; each question
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import Context
@@ -87,20 +88,10 @@ class Within(Generic[_R]):
             self._context.run(self._coroutine.close)
 
 
-class _Ask:
-    __slots__ = ("_question",)
-
-    def __init__(self, question: Question) -> None:
-        self._question = question
-
-    def __await__(self) -> Generator[Question, Answer, Answer]:
-        answer = yield self._question
-        return answer
-
-
-async def ask(question: Question, kind: type[_A]) -> _A:
+@types.coroutine
+def ask(question: Question, kind: type[_A]) -> Generator[Question, Answer, _A]:
     """The host's answer. Aborts if it is one to another kind of question."""
-    answer = await _Ask(question)
+    answer = yield question
     if not isinstance(answer, kind):
         raise ExecutionAborted("integrity")
     return answer

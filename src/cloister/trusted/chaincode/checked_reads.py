@@ -191,8 +191,7 @@ class CheckedReads:
         if known is not None:
             return known[1]
         question = AskParameter(key) if metadata else AskKey(key)
-        value, head, segments = await self._ask_both(question, key)
-        hashed = value_hash(value)
+        value, hashed, head, segments = await self._ask_both(question, key)
         wanted = hashed if hashed is not None else ABSENT
         await self._hold(
             _Noted(question, wanted),
@@ -203,8 +202,10 @@ class CheckedReads:
         self._points[(key, metadata)] = PointRead(key, hashed, metadata), value
         return value
 
-    async def _ask_both(self, question: AskKey | AskParameter, key: str) -> tuple[bytes | None, Head, SegmentsAnswer]:
-        """The peer's value, and what the ledger enclave says of the key.
+    async def _ask_both(
+        self, question: AskKey | AskParameter, key: str
+    ) -> tuple[bytes | None, bytes | None, Head, SegmentsAnswer]:
+        """The peer's value and its hash, and what the ledger enclave says of the key.
 
         What it said at the height that this execution has come to, it would say again: then the peer alone is asked,
         unless its value is not in that answer.
@@ -214,15 +215,16 @@ class CheckedReads:
         to_peer = GetParameter(key, sealed) if isinstance(question, AskParameter) else GetState(key, sealed)
         answer = await ask(to_peer, ValueAnswer)
         value = answer.value or None
+        hashed = value_hash(value)
         if told is not None:
             head, segments = told
-            if intervals_of(segments.segments, value_hash(value) or ABSENT, head.height):
-                return value, head, segments
+            if intervals_of(segments.segments, hashed or ABSENT, head.height):
+                return value, hashed, head, segments
             head, segments = await self._session.ask(question, SegmentsAnswer)
         else:
             head, segments = self._session.open(number, answer.ledger, SegmentsAnswer)
         self._session.remember_told(question, head, segments)
-        return value, head, segments
+        return value, hashed, head, segments
 
     async def _page(self, first: str, end: str, limit: int, bookmark: str) -> RowsAnswer:
         """A page is the whole of the range up to where it ends: its bookmark, or the end."""
@@ -243,11 +245,12 @@ class CheckedReads:
         found = intervals_of(answer.segments, noted.wanted, head.height)
         if not found:
             raise ExecutionAborted(await classify())
-        if not intersect(self._allowed, found):
+        possible = intersect(self._possible, found)
+        if not possible and not intersect(self._allowed, found):
             raise ExecutionAborted("stale")
         self._noted.append(noted)
-        self._possible = intersect(self._possible, found)
-        if not self._possible:
+        self._possible = possible
+        if not possible:
             await self._refresh()
 
     async def _refresh(self) -> None:

@@ -26,6 +26,7 @@ from cloister.trusted.attest.platform import Platform
 from cloister.trusted.attest.policy import parse_policy
 from cloister.trusted.attest.session import Initiator
 from cloister.trusted.protocol.key_set import sign_descriptor
+from cloister.trusted.protocol.request import RequestScope
 from cloister.trusted.protocol.sealing import Place, ValueCipher
 from cloister.trusted.protocol.statement import NO_CHECKPOINT, Checkpoint
 from cloister.trusted.protocol.upgrade import EVERY_ORGANISATION
@@ -206,8 +207,13 @@ class Enclave:
         place = Place(attested.genesis_hash, attested.channel, attested.chaincode)
         enclosure = Enclosure(
             place=place,
-            sequence=attested.sequence,
-            measurement=self._platform.measurement,
+            scope=RequestScope(
+                channel=attested.channel,
+                genesis_hash=attested.genesis_hash,
+                chaincode=attested.chaincode,
+                sequence=attested.sequence,
+                measurement=self._platform.measurement,
+            ),
             ring=ring,
             image=self._image,
             session=session,

@@ -19,7 +19,7 @@ from cloister.contract.response import Response, error
 from cloister.errors import CloisterError, Refused
 from cloister.trusted.protocol.outcome import Outcome, SealedOutcome
 from cloister.trusted.protocol.reads import event_hash, metadata_digest, writes_digest
-from cloister.trusted.protocol.request import Request, RequestScope, open_request, request_key_set
+from cloister.trusted.protocol.request import Request, RequestScope, open_request, split_request
 from cloister.trusted.protocol.sealing import Place, SealedHeader, ValueCipher, seal_response
 from cloister.trusted.protocol.statement import (
     NO_EVENT,
@@ -53,8 +53,7 @@ class Enclosure:
     """
 
     place: Place
-    sequence: int
-    measurement: bytes
+    scope: RequestScope
     ring: KeyRing
     image: ContractImage
     session: LedgerSession
@@ -100,11 +99,12 @@ def _mode(function: str, image: ContractImage) -> _Mode:
     """On commit unless the author chose otherwise; that there is neither function nor hook for a name is no secret."""
     if function == REPAIR:
         return _Mode(is_query=False, reveal=REVEAL_AT_ENDORSEMENT)
-    chaincode = image.chaincode
-    if chaincode.is_evaluate(function):
-        return _Mode(is_query=True, reveal=REVEAL_AT_ENDORSEMENT)
-    default = REVEAL_ON_COMMIT if chaincode.reaches_code(function) else REVEAL_AT_ENDORSEMENT
-    return _Mode(is_query=False, reveal=chaincode.reveal_mode(function) or default)
+    found = image.chaincode.find(function)
+    if found is not None:
+        is_query, chosen = found.evaluate, found.reveal or REVEAL_ON_COMMIT
+        return _Mode(is_query, REVEAL_AT_ENDORSEMENT if is_query else chosen)
+    hooked = image.chaincode.reaches_code(function)
+    return _Mode(is_query=False, reveal=REVEAL_ON_COMMIT if hooked else REVEAL_AT_ENDORSEMENT)
 
 
 def _randomness(admitted: AdmittedProposal, enclosure: Enclosure) -> Randomness:
@@ -115,18 +115,11 @@ def _randomness(admitted: AdmittedProposal, enclosure: Enclosure) -> Randomness:
 
 def _open(admitted: AdmittedProposal, enclosure: Enclosure) -> Request:
     current = enclosure.ring.current
-    if request_key_set(admitted.sealed_request) != enclosure.ring.key_set_id(current):
+    key_set_id, ciphertext = split_request(admitted.sealed_request)
+    if key_set_id != enclosure.ring.key_set_id(current):
         raise Refused("request refused: sealed to another key set", reason="key-set")
-    scope = RequestScope(
-        channel=enclosure.place.channel,
-        genesis_hash=enclosure.place.genesis_hash,
-        chaincode=enclosure.place.chaincode,
-        sequence=enclosure.sequence,
-        measurement=enclosure.measurement,
-        transaction_id=admitted.proposal.transaction_id,
-        creator=admitted.proposal.creator,
-    )
-    return open_request(admitted.sealed_request, scope, current.request_key)
+    info = enclosure.scope.info(admitted.proposal.transaction_id, admitted.proposal.creator)
+    return open_request(ciphertext, info, current.request_key)
 
 
 async def _call_contract(
@@ -198,8 +191,8 @@ async def _seal(
         genesis_hash=place.genesis_hash,
         channel=place.channel,
         chaincode=place.chaincode,
-        sequence=enclosure.sequence,
-        measurement=enclosure.measurement,
+        sequence=enclosure.scope.sequence,
+        measurement=enclosure.scope.measurement,
         key_set_id=key_set_id,
         transaction_id=proposal.transaction_id,
         proposal_hash=proposal.proposal_hash,

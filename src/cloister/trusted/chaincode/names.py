@@ -13,8 +13,10 @@ Source of the composite key format: Fabric chaincode shim, createCompositeKey (U
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from cloister.errors import MalformedInput
 from cloister.wire.framing import encode_frame
@@ -31,10 +33,10 @@ CLEAR_PREFIX = "="
 class KeyNames:
     """Maps plain key names to stored ones under one name key (32 bytes) and a contract's clear key spaces."""
 
-    __slots__ = ("_clear", "_key")
+    __slots__ = ("_clear", "_keyed")
 
     def __init__(self, name_key: bytes, clear_key_spaces: Sequence[str] = ()) -> None:
-        self._key = name_key
+        self._keyed = HMAC(name_key, SHA256())
         self._clear = tuple(clear_key_spaces)
 
     def stored(self, key: str) -> str:
@@ -79,8 +81,9 @@ class KeyNames:
         return _SEPARATOR + "".join(name + _SEPARATOR for name in names)
 
     def _prf(self, tag: bytes, parts: Sequence[str]) -> str:
-        frame = encode_frame(tag, [part.encode() for part in parts])
-        return hmac.digest(self._key, frame, "sha256")[:_PRF_BYTES].hex()
+        keyed = self._keyed.copy()
+        keyed.update(encode_frame(tag, [part.encode() for part in parts]))
+        return keyed.finalize()[:_PRF_BYTES].hex()
 
 
 def encoded_key(key: str) -> bytes:

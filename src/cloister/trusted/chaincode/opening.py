@@ -20,7 +20,7 @@ from cloister.fabric.transaction import EndorsedTransaction, is_well_formed, par
 from cloister.trusted.protocol.committed import CommitStatement, CommittedOutcome, outcome_hash
 from cloister.trusted.protocol.outcome import decode_sealed_outcome
 from cloister.trusted.protocol.questions import AskTransaction, TransactionAnswer
-from cloister.trusted.protocol.request import Request, RequestScope, open_request, request_key_set
+from cloister.trusted.protocol.request import Request, RequestScope, open_request, split_request
 from cloister.trusted.protocol.sealing import open_response, response_selector, seal_response
 from cloister.trusted.protocol.statement import REVEAL_ON_COMMIT, Checkpoint, decode_statement
 from cloister.wire.messages import Opened
@@ -112,8 +112,8 @@ def _committed_request(transaction: EndorsedTransaction, key_set: KeySet, enclos
     spec = decode_message(chaincode_pb2.ChaincodeInvocationSpec(), payload.input, "invocation").chaincode_spec
     if len(spec.input.args) != 1:
         raise MalformedInput("invocation: not of one sealed request", field="invocation")
-    sealed_request: bytes = spec.input.args[0]
-    if request_key_set(sealed_request) != enclosure.ring.key_set_id(key_set):
+    key_set_id, ciphertext = split_request(spec.input.args[0])
+    if key_set_id != enclosure.ring.key_set_id(key_set):
         raise Refused("open refused: request and outcome are of different keys", reason="key-set")
     scope = RequestScope(
         channel=enclosure.place.channel,
@@ -121,7 +121,5 @@ def _committed_request(transaction: EndorsedTransaction, key_set: KeySet, enclos
         chaincode=enclosure.place.chaincode,
         sequence=key_set.sequence,
         measurement=key_set.measurement,
-        transaction_id=transaction.transaction_id,
-        creator=transaction.creator,
     )
-    return open_request(sealed_request, scope, key_set.request_key)
+    return open_request(ciphertext, scope.info(transaction.transaction_id, transaction.creator), key_set.request_key)

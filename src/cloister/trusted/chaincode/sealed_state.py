@@ -6,8 +6,7 @@ a key wins; an empty value is a delete (Fabric 2.5.9 core/ledger/kvledger/txmgmt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -36,6 +35,30 @@ class Page:
     bookmark: str
 
 
+class _Unbroken:
+    """Around each read: one that fails is the last, for a contract may catch everything.
+
+    It must not go on with less than the truth while the host watches.
+    """
+
+    __slots__ = ("_failure",)
+
+    def __init__(self) -> None:
+        self._failure: BaseException | None = None
+
+    def require(self) -> None:
+        """Raises: what a read before has failed with."""
+        if self._failure is not None:
+            raise self._failure
+
+    def __enter__(self) -> None:
+        self.require()
+
+    def __exit__(self, _kind: object, failure: BaseException | None, _trace: object) -> None:
+        if failure is not None:
+            self._failure = failure
+
+
 class SealedState:
     """State of one chaincode through one execution. `ciphers`: by the ids of their key sets."""
 
@@ -45,14 +68,14 @@ class SealedState:
         self._reads = reads
         self._writes: dict[str, tuple[str, bytes]] = {}
         self._parameters: dict[str, bytes] = {}
-        self._broken: BaseException | None = None
+        self._unbroken = _Unbroken()
 
     # --- reads ------------------------------------------------------------------------------------------------------
 
     async def get(self, key: str) -> bytes | None:
         """The committed value of a plain key, or None. Raises: MalformedInput (key); ExecutionAborted."""
         stored = self._names.stored(key)
-        with self._last_if_it_fails():
+        with self._unbroken:
             value = await self._reads.value(stored)
             if value is None:
                 return None
@@ -64,7 +87,7 @@ class SealedState:
     async def get_parameter(self, key: str) -> bytes | None:
         """The committed endorsement parameter of a plain key (serialised SignaturePolicyEnvelope), or None."""
         stored = self._names.stored(key)
-        with self._last_if_it_fails():
+        with self._unbroken:
             return await self._reads.parameter(stored)
 
     async def partial(self, object_type: str, parts: Sequence[str]) -> tuple[Row, ...]:
@@ -86,7 +109,7 @@ class SealedState:
         if bookmark and not start.encode() <= encoded_key(bookmark) < end.encode():
             # A peer begins there, wherever it is: it may come from the caller, and lead to rows not meant for them.
             raise MalformedInput("page: the bookmark lies outside the range", field="bookmark")
-        with self._last_if_it_fails():
+        with self._unbroken:
             answer = await self._reads.rows(start, end, limit, bookmark)
             _check_rows(answer.rows, bookmark or start, end, limit or MAX_ROWS)
             if limit:
@@ -94,20 +117,9 @@ class SealedState:
             opened = tuple([self._open(key, value) for key, value in answer.rows])
         return Page(opened, answer.bookmark if limit else "")
 
-    @contextmanager
-    def _last_if_it_fails(self) -> Iterator[None]:
-        """A contract may catch everything: it must not go on with less than the truth while the host watches."""
-        self.require_unbroken()
-        try:
-            yield
-        except BaseException as failure:
-            self._broken = failure
-            raise
-
     def require_unbroken(self) -> None:
         """No read has failed, whatever the contract made of that. Raises: what it failed with."""
-        if self._broken is not None:
-            raise self._broken
+        self._unbroken.require()
 
     def _open(self, stored: str, sealed: bytes) -> Row:
         try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from cloister.errors import MalformedInput
-from cloister.wire.framing import decode_frame, decode_text, encode_frame, u32
+from cloister.wire.framing import begin_frame, decode_frame, decode_text, encode_frame, frame_field, u32
 
 _TAG_READS = b"cloister/reads/1"
 _TAG_POINT = b"cloister/reads/point/1"
@@ -30,6 +30,7 @@ _TAG_WRITE = b"cloister/writes/write/1"
 _TAG_METADATA = b"cloister/metadata/1"
 _TAG_METADATA_WRITE = b"cloister/metadata/write/1"
 _TAG_EVENT = b"cloister/event/1"
+_ONE_ITEM = begin_frame(b"", 1, ())
 _ABSENT = b"absent"
 _PRESENT = b"present"
 _DELETE = b"delete"
@@ -182,5 +183,5 @@ def _digest(tag: bytes, encoded: Sequence[bytes]) -> bytes:
     # Hashed piece by piece: the number of reads is the host's to choose and has no small bound.
     digest = hashlib.sha256(encode_frame(tag, (str(len(encoded)).encode(),)))
     for item in encoded:
-        digest.update(encode_frame(b"", (item,)))
+        digest.update(_ONE_ITEM + frame_field(item))
     return digest.digest()

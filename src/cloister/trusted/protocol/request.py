@@ -10,9 +10,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cloister.errors import MalformedInput
-from cloister.wire.framing import decode_frame, decode_text, decode_u64, encode_frame, require_length, u64
+from cloister.wire.framing import (
+    begin_frame,
+    decode_frame,
+    decode_text,
+    decode_u64,
+    encode_frame,
+    frame_field,
+    require_length,
+    u64,
+)
 
 from .hpke import HpkeKey, seal_to
 from .key_set import KeySetDescriptor
@@ -54,32 +64,30 @@ class Request:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RequestScope:
-    """What a request is bound to. Hashes and measurement 32 bytes; `creator` is a serialised identity."""
+    """What the requests of one definition are bound to. Hash and measurement 32 bytes."""
 
     channel: str
     genesis_hash: bytes
     chaincode: str
     sequence: int
     measurement: bytes
-    transaction_id: str
-    creator: bytes
 
-    def info(self) -> bytes:
-        """HPKE `info`."""
-        return encode_frame(
-            _TAG_INFO,
-            (
-                self.channel.encode(),
-                self.genesis_hash,
-                self.chaincode.encode(),
-                u64(self.sequence),
-                self.measurement,
-                self.transaction_id.encode(),
-                hashlib.sha256(self.creator).digest(),
-            ),
+    def info(self, transaction_id: str, creator: bytes) -> bytes:
+        """HPKE `info` of one request; `creator` is a serialised identity."""
+        return self._beginning + frame_field(transaction_id.encode()) + frame_field(hashlib.sha256(creator).digest())
+
+    @cached_property
+    def _beginning(self) -> bytes:
+        fields = (
+            self.channel.encode(),
+            self.genesis_hash,
+            self.chaincode.encode(),
+            u64(self.sequence),
+            self.measurement,
         )
+        return begin_frame(_TAG_INFO, len(fields) + 2, fields)
 
 
 def seal_request(request: Request, descriptor: KeySetDescriptor, *, transaction_id: str, creator: bytes) -> bytes:
@@ -90,24 +98,25 @@ def seal_request(request: Request, descriptor: KeySetDescriptor, *, transaction_
         chaincode=descriptor.chaincode,
         sequence=descriptor.sequence,
         measurement=descriptor.measurement,
-        transaction_id=transaction_id,
-        creator=creator,
     )
-    padded = pad(request.encode(), MESSAGE_CLASS)
-    return encode_frame(_TAG_ENVELOPE, (descriptor.key_set_id, seal_to(descriptor.request_key, padded, scope.info())))
+    padded, info = pad(request.encode(), MESSAGE_CLASS), scope.info(transaction_id, creator)
+    return encode_frame(_TAG_ENVELOPE, (descriptor.key_set_id, seal_to(descriptor.request_key, padded, info)))
 
 
-def request_key_set(sealed: bytes) -> bytes:
-    """The key-set id (32 bytes) that a sealed request was made for. Raises: MalformedInput."""
+def split_request(sealed: bytes) -> tuple[bytes, bytes]:
+    """(id of the key set that a sealed request was made for, 32 bytes; ciphertext). Raises: MalformedInput."""
     if len(sealed) > MAX_REQUEST_BYTES:
         raise MalformedInput("request: too long", field="request")
-    return require_length(decode_frame(_TAG_ENVELOPE, sealed, count=2)[0], (32,), "key-set id")
+    key_set_id, ciphertext = decode_frame(_TAG_ENVELOPE, sealed, count=2)
+    return require_length(key_set_id, (32,), "key-set id"), ciphertext
 
 
-def open_request(sealed: bytes, scope: RequestScope, request_key: HpkeKey) -> Request:
-    """Open a sealed request for exactly this scope. Raises: Refused(reason="sealed"); MalformedInput."""
-    _key_set_id, ciphertext = decode_frame(_TAG_ENVELOPE, sealed, count=2)
-    opened = unpad(request_key.open(ciphertext, scope.info()))
+def open_request(ciphertext: bytes, info: bytes, request_key: HpkeKey) -> Request:
+    """Open a request's ciphertext for exactly this `info` (of its scope).
+
+    Raises: Refused(reason="sealed"); MalformedInput.
+    """
+    opened = unpad(request_key.open(ciphertext, info))
     function, arguments, response_key, transient, height, block_hash = decode_frame(_TAG_REQUEST, opened, count=6)
     flat = decode_frame(_TAG_LIST, transient)
     if len(flat) % 2:
