@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cloister.bench.overhead.drive import COMMIT, REVEAL, Times, Turn
+from cloister.bench.overhead.plans import whole
 from cloister.bench.overhead.plot import plot
 from cloister.bench.overhead.report import document, quantile
 from cloister.bench.overhead.run import Cell, CellResult, Measured, Plan, RunResult
@@ -57,6 +58,30 @@ def test_an_aim_is_reached_or_not_and_what_was_not_measured_is_neither(calls: in
     told = table(document(result([measured(calls)], [measured(100)]), PLAN, {"node": "not installed"}))
     assert "not compared: node: not installed" in told
     assert ("NOT reached" in told) != reached
+
+
+def test_the_plain_server_is_held_against_node_in_bids_and_queries_and_where_processors_are_the_limit() -> None:
+    plan = whole((PLAIN, CONFIDENTIAL, "node"), clients=(1, 16, 64), rounds=2, seconds=1.0)
+    assert plan.batch_timeouts == ("100ms", "2s", "10ms")
+    run = RunResult()
+    for timeout in plan.batch_timeouts:
+        cells = [cell for cell in plan.cells_at(timeout) if cell.on("node")]
+        run.cells += [CellResult(timeout, cell, {PLAIN: [measured(3)], "node": [measured(2)]}) for cell in cells]
+    assert {cell.servers for cell in plan.cells_at("10ms")} == {(PLAIN, "node")}
+    assert {cell.work for cell in plan.cells_at("2s")} == {BID}
+    seen = {goal["name"]: goal["seen"] for goal in document(run, plan, {})["goals"] if "to node" in goal["name"]}
+    assert [value for name, value in seen.items() if name.endswith("throughput")] == ["1.50"] * 3
+    assert "plain to node, queries of 16 and 64 clients at 100ms, p50" in seen
+
+
+def test_named_batch_timeouts_and_a_missing_node_leave_the_third_network_out() -> None:
+    for servers, timeouts, expected_timeouts in (
+        ((PLAIN, CONFIDENTIAL, "node"), ("10ms",), ("10ms",)),
+        ((PLAIN, CONFIDENTIAL), (), ("100ms", "2s")),
+    ):
+        plan = whole(servers, clients=(1, 16), rounds=1, seconds=1.0, timeouts=timeouts)
+        assert plan.batch_timeouts == expected_timeouts
+        assert len(plan.cells_at(plan.batch_timeouts[0])) > 10
 
 
 def test_a_server_with_no_success_is_told_as_such_and_not_as_fast() -> None:

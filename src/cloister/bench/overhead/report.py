@@ -16,6 +16,7 @@ from cloister.bench.figures import Figure, figure, ratio
 from cloister.bench.others import NODE, OFFICIAL
 
 from .drive import COMMIT, REVEAL, Times
+from .plans import BUSY_CLIENTS, PROCESSORS_BATCH_TIMEOUT, SIMPLEST_QUERY
 from .run import MAX_MESSAGES, CellResult, Measured, Plan, RunResult
 from .servers import CONFIDENTIAL, PLAIN
 from .work import BID, BIDS, evaluation
@@ -70,7 +71,6 @@ def document(result: RunResult, plan: Plan, not_compared: dict[str, str]) -> dic
 def goals(result: RunResult, plan: Plan) -> list[Goal]:
     """The aims, each against this run's medians."""
     bids = [item for item in result.cells if item.cell.work == BID and item.cell.until == COMMIT]
-    short = [item for item in bids if item.batch_timeout == plan.batch_timeouts[0]]
     found = [
         _goal("confidential to plain, throughput to commit, every client count", 0.90, bids, rate_ratio, least=True),
         _goal("confidential to plain, p50 to commit, every client count", 1.10, bids, latency_ratio, least=False),
@@ -78,13 +78,32 @@ def goals(result: RunResult, plan: Plan) -> list[Goal]:
     evals = [item for item in result.cells if item.cell.work == evaluation(BIDS[-1]) and item.cell.until == REVEAL]
     found.append(_goal(f"confidential to plain, eval of {BIDS[-1]} bids, p50 to commit", 1.5, evals, latency_ratio))
     for server, wanted in ((NODE, 1.5), (OFFICIAL, 2.0)):
-        busy = [item for item in short if item.cell.clients in (16, 64)]
         pair = (PLAIN, server)
-        found.append(
-            _goal(f"plain to {server}, throughput, 16 and 64 clients", wanted, busy, rate_ratio, pair, least=True)
-        )
-        found.append(_goal(f"plain to {server}, p50 to commit, 16 and 64 clients", 1.0, busy, latency_ratio, pair))
+        for what, cells in _busy(result, plan, server):
+            found.append(_goal(f"plain to {server}, {what}, throughput", wanted, cells, rate_ratio, pair, least=True))
+            found.append(_goal(f"plain to {server}, {what}, p50", 1.0, cells, latency_ratio, pair))
     return found
+
+
+def _busy(result: RunResult, plan: Plan, server: str) -> list[tuple[str, list[CellResult]]]:
+    """Where our plain server is compared with another one: bids at the first batch timeout; with Node also queries, and
+    bids where nobody waits for the batch timeout."""
+    first, counts = plan.batch_timeouts[0], " and ".join(map(str, BUSY_CLIENTS))
+    kinds = [("bids", BID, first)]
+    if server == NODE:
+        kinds += [("bids", BID, PROCESSORS_BATCH_TIMEOUT), ("queries", SIMPLEST_QUERY, first)]
+    return [
+        (
+            f"{what} of {counts} clients at {timeout}",
+            [
+                item
+                for item in result.cells
+                if (item.cell.work, item.cell.until, item.batch_timeout) == (work, COMMIT, timeout)
+                and item.cell.clients in BUSY_CLIENTS
+            ],
+        )
+        for what, work, timeout in kinds
+    ]
 
 
 def rate_ratio(item: CellResult, above: str, below: str) -> Figure:

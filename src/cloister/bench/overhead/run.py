@@ -6,17 +6,17 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cloister.bench.others import OFFICIAL
+from cloister.bench.others import NODE, OFFICIAL
 from cloister.bench.processes import cpu_seconds, load, paused
 from cloister.errors import RemoteFailed
 from cloister.network import Network, NetworkOptions
 
-from .drive import COMMIT, REVEAL, Turn, Until, call_all, take_turn
+from .drive import COMMIT, REVEAL, Caller, Done, Turn, Until, call_all, take_turn
 from .servers import OWN, Field, Server, deployed
-from .work import BID, Work, preparation
+from .work import BID, Call, Work, preparation
 
 MAX_MESSAGES = 100
 """Transactions that fill a block."""
@@ -24,6 +24,7 @@ _PREPARING_CLIENTS = 32
 _CATCH_UP_S = 120.0
 _POLL_S = 0.05
 _WARM_UP_S = 0.3
+_WARM_UP_CLIENTS = 64
 _MOST_FAILURES = 0.05
 """For one call that succeeds; a server of others that fails more often is given up."""
 Progress = Callable[[str], None]
@@ -31,12 +32,18 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One thing to measure: a work, so many clients, how far they go, on which servers (empty: on all)."""
+    """One thing to measure: a work, so many clients, how far they go, on which servers (empty: on all).
+
+    `seconds`: of each turn, if other than the plan's. `batch_timeout`: where alone it is measured; empty: as the plan
+    says.
+    """
 
     work: Work
     clients: int
     until: Until
     servers: tuple[str, ...] = ()
+    seconds: float = 0.0
+    batch_timeout: str = ""
 
     def on(self, server: str) -> bool:
         """Whether this server takes part."""
@@ -47,8 +54,9 @@ class Cell:
 class Plan:
     """A whole run. `seconds`: of each turn; `batch_timeouts`: Go durations, one network each.
 
-    All cells are measured at the first one. At the others only bids to the commit status are, in turns twice as long:
-    they are there to show how much of a latency is the batch timeout.
+    Where cells name a batch timeout, these are measured there. Else all others are at the first one, and at the rest
+    only bids to the commit status, in turns twice as long: to show how much of a latency is the batch timeout.
+    `warm_up`: calls of each kind that Node gets before, since its compiler learns from what runs.
     """
 
     servers: tuple[str, ...]
@@ -56,12 +64,15 @@ class Plan:
     rounds: int
     seconds: float
     batch_timeouts: tuple[str, ...]
+    warm_up: int = 0
 
     def cells_at(self, batch_timeout: str) -> tuple[Cell, ...]:
         """What is measured there."""
-        if batch_timeout == self.batch_timeouts[0]:
-            return self.cells
-        return tuple(cell for cell in self.cells if cell.work == BID and cell.until == COMMIT)
+        named = tuple(cell for cell in self.cells if cell.batch_timeout == batch_timeout)
+        others = tuple(cell for cell in self.cells if not cell.batch_timeout)
+        if named or batch_timeout == self.batch_timeouts[0]:
+            return named or others
+        return tuple(cell for cell in others if cell.work == BID and cell.until == COMMIT)
 
     def seconds_at(self, batch_timeout: str) -> float:
         """How long a turn is there."""
@@ -124,15 +135,18 @@ def run(folder: Path, plan: Plan, *, progress: Progress) -> RunResult:
 
 async def _measure_all(network: Network, plan: Plan, batch_timeout: str, result: RunResult, progress: Progress) -> None:
     cells, seconds = plan.cells_at(batch_timeout), plan.seconds_at(batch_timeout)
-    works = {name: [cell.work for cell in cells if cell.on(name)] for name in plan.servers}
+    taking_part = [name for name in plan.servers if any(cell.on(name) for cell in cells)]
+    works = {name: [cell.work for cell in cells if cell.on(name)] for name in taking_part}
     contracts = {name: sorted({work.contract for work in found}) for name, found in works.items()}
     async with deployed(network, contracts, progress=progress) as found:
         for server in found.servers:
             progress(f"preparing: {server.name}")
             await _prepare(server, works[server.name])
+            if server.name == NODE:
+                await _warm_up(server, works[server.name], plan.warm_up)
         for number, cell in enumerate(cells, start=1):
             where = f"{batch_timeout}, {number} of {len(cells)}: {cell.work.name}, {cell.clients} clients"
-            measured = await _measure(found, cell, plan.rounds, seconds, _at(where, progress))
+            measured = await _measure(found, cell, plan.rounds, cell.seconds or seconds, _at(where, progress))
             for name in found.given_up & measured.keys():
                 errors = max((item.turn.errors for item in measured.pop(name)), key=lambda item: sum(item.values()))
                 why = f"given up: of {cell.clients} clients' calls {sum(errors.values())} failed: {next(iter(errors))}"
@@ -145,6 +159,18 @@ async def _prepare(server: Server, works: Sequence[Work]) -> None:
     for contract, steps in preparation(works):
         for calls in steps:
             await call_all(server.callers[contract], calls, clients=clients)
+
+
+async def _warm_up(server: Server, works: Sequence[Work], calls: int) -> None:
+    """Calls are evaluated at both organisations, so that nothing is committed."""
+    for work in dict.fromkeys(works):
+        caller = server.callers[work.contract]
+
+        async def evaluated(call: Call, until: Until, client: int, caller: Caller = caller) -> Done:
+            return await caller(replace(call, query=True), until, client)
+
+        each = calls // _WARM_UP_CLIENTS
+        await take_turn(evaluated, work, clients=_WARM_UP_CLIENTS, seconds=0.0, until=COMMIT, seed=-1, least=each)
 
 
 def _at(where: str, progress: Progress) -> Progress:
