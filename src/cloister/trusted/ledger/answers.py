@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cloister.errors import Refused
@@ -55,6 +56,8 @@ MAX_PAST_STATES = 16
 MAX_PAST_ROWS = 200_000
 """Rows that are hashed for all earlier states of one range: nobody else is answered meanwhile."""
 _HASH_BYTES = 32
+Rows = Sequence[tuple[bytes, bytes]]
+"""(stored key as UTF-8, value hash of 32 bytes), in order."""
 
 
 @dataclass
@@ -102,9 +105,12 @@ class Answers:
     hashes: BlockHashes
     envelopes: RecentEnvelopes = field(default_factory=RecentEnvelopes)
     """Not part of a checkpoint: after a restart it fills again."""
+    _heads: dict[str, bytes] = field(default_factory=dict)
+    """Confidential chaincode → its encoded head, until the next block."""
 
     def commit(self, judged: JudgedBlock) -> None:
         """Accept the block that the judge judged last."""
+        self._heads.clear()
         self.judge.commit(judged)
         self.hashes.add(judged.verdict.header_hash)
         self.envelopes.add(judged)
@@ -113,7 +119,7 @@ class Answers:
         """The answer to one chaincode's enclave. Raises: Refused(reason="chaincode") if it is not confidential."""
         if chaincode not in self.coverage.watched:
             raise Refused("refused: no confidential chaincode of that name is committed", reason="chaincode")
-        head = HEADS.encode(self.head(chaincode))
+        head = self._encoded_head(chaincode)
         match question:
             case AskCaller():
                 return self._caller(head, question)
@@ -145,6 +151,12 @@ class Answers:
             measurement=definition.version,
             time_s=self.time.now_s(set(judge.config.organizations)),
         )
+
+    def _encoded_head(self, chaincode: str) -> bytes:
+        known = self._heads.get(chaincode)
+        if known is None:
+            known = self._heads[chaincode] = HEADS.encode(self.head(chaincode))
+        return known
 
     def _caller(self, head: bytes, question: AskCaller) -> CallerAnswer:
         height = question.height
@@ -196,10 +208,8 @@ class Answers:
             heights = heights[-1:]
         segments = [(heights[0], UNCOVERED if mark is not None else digest)]
         if question.past:
-            current = dict(rows)
             states = min(MAX_PAST_STATES, 1 + MAX_PAST_ROWS // (len(rows) + len(changed) + 1))
-            for height, until in zip(heights[1 : states + 1], heights, strict=False):
-                segments.append((height, self._rows_at(chaincode, current, changed, until - 1)))
+            segments += zip(heights[1 : states + 1], self._past_rows(chaincode, rows, changed), strict=False)
         return SegmentsAnswer(head, self._cut(chaincode, tuple(segments)), mark.transaction_id if mark else "")
 
     def _marked_throughout(self, chaincode: str, start: bytes, end: bytes, changed: list[bytes]) -> bool:
@@ -207,18 +217,19 @@ class Answers:
         known = set(changed)
         return any(key not in known for key in self.coverage.marked_keys(chaincode, start, end))
 
-    def _rows_at(self, chaincode: str, current: dict[bytes, bytes], changed: list[bytes], height: int) -> bytes:
-        rows = dict(current)
-        for key in changed:
-            fact = Fact(chaincode, key, metadata=False)
-            now = UNCOVERED if self.coverage.mark(fact) is not None else current.get(key, ABSENT)
-            then = self.coverage.history.at(fact, now, height)
-            if then == UNCOVERED:
-                return UNCOVERED
-            rows.pop(key, None)
-            if then != ABSENT:
-                rows[key] = then
-        return rows_digest(sorted(rows.items()))
+    def _past_rows(self, chaincode: str, rows: Rows, changed: Sequence[bytes]) -> Iterator[bytes]:
+        """The digest of what the rows were before each change, the newest first; UNCOVERED where one of them was."""
+        known = dict(rows)
+        uncovered = {key for key in changed if self.coverage.mark(Fact(chaincode, key, metadata=False)) is not None}
+        for undone in self.coverage.history.undone(chaincode, changed):
+            for key, previous in undone:
+                known.pop(key, None)
+                uncovered.discard(key)
+                if previous == UNCOVERED:
+                    uncovered.add(key)
+                elif previous != ABSENT:
+                    known[key] = previous
+            yield UNCOVERED if uncovered else rows_digest(sorted(known.items()))
 
     def _cut(self, namespace: str, segments: tuple[tuple[int, bytes], ...]) -> tuple[tuple[int, bytes], ...]:
         """Nothing about heights before the namespace was watched."""

@@ -8,7 +8,7 @@ endorsement parameter.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sortedcontainers import SortedList
@@ -77,6 +77,14 @@ class History:
         found = {change.height for key in keys for change in changes[key]}
         return [*sorted(found, reverse=True), self.floor]
 
+    def undone(self, namespace: str, keys: Iterable[bytes]) -> Iterator[list[tuple[bytes, bytes]]]:
+        """For each of these heights but the floor: which of the values changed there, and what they were before."""
+        changes, found = self._changes.get((namespace, False), {}), dict[int, list[tuple[bytes, bytes]]]()
+        for key in keys:
+            for change in changes[key]:
+                found.setdefault(change.height, []).append((key, change.previous))
+        return (found[height] for height in sorted(found, reverse=True))
+
     def segments(self, fact: Fact, current: bytes) -> tuple[tuple[int, bytes], ...]:
         """(from height, what was there), newest first."""
         found, value = [], current
@@ -84,15 +92,6 @@ class History:
             found.append((change.height, value))
             value = change.previous
         return (*found, (self.floor, value))
-
-    def at(self, fact: Fact, current: bytes, height: int) -> bytes:
-        """What the fact was at a height from `floor` on."""
-        value = current
-        for change in reversed(self._known(fact)):
-            if change.height <= height:
-                break
-            value = change.previous
-        return value
 
     def _known(self, fact: Fact) -> Sequence[Change]:
         return self._changes.get((fact.namespace, fact.metadata), {}).get(fact.key, ())

@@ -39,6 +39,7 @@ MAX_READS = 1_000_000
 """Bound on the entries of a read list."""
 _HASHED_ROWS = 1024
 """Rows that are hashed at once."""
+_NO_FIELDS = encode_frame(b"", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,7 @@ class ReadList:
 
 def decode_read_list(encoded: bytes) -> ReadList:
     """Inverse of `ReadList.encode`. Raises: MalformedInput."""
-    parts = [
-        tuple(decode_text(item, "read") for item in decode_frame(b"", part, maximum=MAX_READS))
-        for part in decode_frame(_TAG_LIST, encoded, count=5)
-    ]
+    parts = [_decode_texts(part) for part in decode_frame(_TAG_LIST, encoded, count=5)]
     keys, parameters, flat, restored, restored_parameters = parts
     if len(flat) % 2:
         raise MalformedInput("read list: pairs expected", field="reads")
@@ -171,6 +169,12 @@ def metadata_digest(writes: Iterable[MetadataWrite]) -> bytes:
 def event_hash(name: str, payload: bytes) -> bytes:
     """32 bytes over a chaincode event; 32 zero bytes stand for "no event" in the statement."""
     return hashlib.sha256(encode_frame(_TAG_EVENT, (name.encode(), payload))).digest()
+
+
+def _decode_texts(encoded: bytes) -> tuple[str, ...]:
+    if encoded == _NO_FIELDS:  # most lists of most transactions
+        return ()
+    return tuple([decode_text(item, "read") for item in decode_frame(b"", encoded, maximum=MAX_READS)])
 
 
 def _encode_write(write: Write) -> bytes:
