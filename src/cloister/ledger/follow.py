@@ -25,7 +25,7 @@ def all_cores() -> Iterator[SignatureChecker]:
     """A checker that uses one thread per core, the calling one among them."""
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
-        yield SignatureChecker(run_on(pool, cores - 1))
+        yield SignatureChecker(run_on(lambda work: pool.submit(work).result, cores - 1))
 
 
 def follow_all(

@@ -37,7 +37,7 @@ def batches(count: int) -> list[list[Task]]:
 def test_all_threads_together_answer_as_one_alone(count: int, helpers: int) -> None:
     wanted = [number % 3 != 0 for number in range(count)]
     with ThreadPoolExecutor(4) as pool:
-        found = run_on(pool, helpers)(batches(count))
+        found = run_on(lambda work: pool.submit(work).result, helpers)(batches(count))
     assert [answer for batch in found for answer in batch] == wanted
     assert found == run_in_turn(batches(count))
 
@@ -48,4 +48,4 @@ def test_what_goes_wrong_in_a_helper_is_not_taken_for_an_answer() -> None:
             raise RuntimeError(message, signature)
 
     with ThreadPoolExecutor(4) as pool, pytest.raises(RuntimeError):
-        run_on(pool, 3)([[(Broken(None), b"", b"")]] * 8)
+        run_on(lambda work: pool.submit(work).result, 3)([[(Broken(None), b"", b"")]] * 8)

@@ -55,7 +55,8 @@ def main() -> int:
         sys.stderr.write(f"ledger enclave: {error}\n")
         return UsageError.exit_code
     cores = os.cpu_count() or 1
-    checker = SignatureChecker(run_on(ThreadPoolExecutor(cores), cores - 1))
+    pool = ThreadPoolExecutor(cores)
+    checker = SignatureChecker(run_on(lambda work: pool.submit(work).result, cores - 1))
     enclave = LedgerEnclave(platform=platform, checker=checker, random_bytes=os.urandom)
     with open_listener(port) as listener:
         sys.stderr.write("ledger enclave: SIMULATION - no hardware protects it; for development and tests only\n")

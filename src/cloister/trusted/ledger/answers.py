@@ -105,8 +105,8 @@ class Answers:
     hashes: BlockHashes
     envelopes: RecentEnvelopes = field(default_factory=RecentEnvelopes)
     """Not part of a checkpoint: after a restart it fills again."""
-    _heads: dict[str, bytes] = field(default_factory=dict)
-    """Confidential chaincode → its encoded head, until the next block."""
+    _heads: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
+    """(Confidential chaincode, hash of the last block) → its encoded head, until the next block."""
 
     def commit(self, judged: JudgedBlock) -> None:
         """Accept the block that the judge judged last."""
@@ -153,9 +153,10 @@ class Answers:
         )
 
     def _encoded_head(self, chaincode: str) -> bytes:
-        known = self._heads.get(chaincode)
+        place = (chaincode, self.judge.last_hash)
+        known = self._heads.get(place)
         if known is None:
-            known = self._heads[chaincode] = HEADS.encode(self.head(chaincode))
+            known = self._heads[place] = HEADS.encode(self.head(chaincode))
         return known
 
     def _caller(self, head: bytes, question: AskCaller) -> CallerAnswer:

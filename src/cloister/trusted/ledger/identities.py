@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 from fabric_protos.msp import identities_pb2
@@ -40,8 +39,11 @@ def run_in_turn(batches: Sequence[Sequence[Task]]) -> list[list[bool]]:
     return [check_tasks(batch) for batch in batches]
 
 
-def run_on(helpers: Executor, count: int) -> Runner:
-    """A Runner on the calling thread and so many helpers: each takes the next batch as soon as it has done one."""
+def run_on(start: Callable[[Callable[[], None]], Callable[[], None]], helpers: int) -> Runner:
+    """A Runner on the calling thread and so many helpers: each takes the next batch as soon as it has done one.
+
+    `start` has a function done by another thread and returns how to wait for its end, which raises what it raised.
+    """
 
     def run(batches: Sequence[Sequence[Task]]) -> list[list[bool]]:
         waiting = deque(enumerate(batches))
@@ -55,10 +57,10 @@ def run_on(helpers: Executor, count: int) -> Runner:
                     return
                 answers[place] = check_tasks(batch)
 
-        helping = [helpers.submit(work) for _ in range(min(count, len(batches) - 1))]
+        ends = [start(work) for _ in range(min(helpers, len(batches) - 1))]
         work()
-        for item in helping:
-            item.result()
+        for end in ends:
+            end()
         return answers
 
     return run
