@@ -135,6 +135,20 @@ def test_the_last_message_may_come_with_the_end_of_its_half() -> None:
     assert client.server.receive(frame(DATA, 0, stream, prefixed(b"too late"))) == [StreamEnded(stream)]
 
 
+@pytest.mark.parametrize("short", [0, 1], ids=["true", "untrue"])
+def test_a_length_that_a_client_tells_beforehand_counts_all_data(short: int) -> None:
+    client = Http2Client()
+    messages = prefixed(b"first"), prefixed(b"last")
+    stream = client.call([*CALL, ("content-length", str(sum(map(len, messages)) - short))])
+    assert client.server.receive(frame(DATA, 0, stream, messages[0])) == [MessageReceived(stream, b"first")]
+    last = frame(DATA, END_STREAM, stream, messages[1])
+    if short:
+        with pytest.raises(ConnectionViolated, match="InvalidBodyLength"):
+            client.server.receive(last)
+    else:
+        assert client.server.receive(last) == [MessageReceived(stream, b"last"), StreamEnded(stream)]
+
+
 def test_what_comes_for_a_call_that_was_ended_meanwhile_is_passed_over() -> None:
     client = Http2Client()
     stream, other = client.call(), client.call()

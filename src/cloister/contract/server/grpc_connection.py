@@ -77,6 +77,8 @@ Event = StreamOpened | MessageReceived | StreamEnded
 @dataclass(slots=True)
 class _Stream:
     reader: MessageReader
+    has_length: bool = False
+    """Whether the client told how much DATA there is: then h2 sees it, to count."""
     outgoing: bytearray = field(default_factory=bytearray)
     trailers: Headers | None = None
     client_ended: bool = False
@@ -225,9 +227,9 @@ class GrpcConnection:
         stream.unacknowledged = stream.known_to_h2 = 0
 
     def _takes_data(self, stream_id: int) -> bool:
-        """Whether this is a call on which the client may still send."""
+        """Whether this is a call on which the client may still send, and h2 need not count what."""
         stream = self._streams.get(stream_id)
-        return stream is not None and not stream.client_ended
+        return stream is not None and not stream.client_ended and not stream.has_length
 
     def _take_data(self, stream_id: int, data: bytes | memoryview) -> list[Event]:
         """DATA that h2 does not see. What holds a client up is its stream's window, never the connection's."""
@@ -270,11 +272,12 @@ class GrpcConnection:
             self._answer(stream_id, answer, client_ended=client_ended)
             return False
         self._http2.send_headers(stream_id, RESPONSE)
-        self._streams[stream_id] = _Stream(MessageReader(self._max_message_bytes))
+        has_length = any(name == b"content-length" for name, _ in headers)
+        self._streams[stream_id] = _Stream(MessageReader(self._max_message_bytes), has_length)
         return True
 
     def _on_data(self, item: http2.DataReceived) -> list[Event]:
-        """DATA that ends its stream, has padding, or comes for a call that is over."""
+        """DATA that ends its stream, has padding, is counted, or comes for a call that is over."""
         stream_id, size = item.stream_id, item.flow_controlled_length
         stream = self._streams.get(stream_id)
         if stream is None:
