@@ -30,8 +30,11 @@ class Codec(Generic[_T]):
     def encode(self, message: _T, *before: bytes) -> bytes:
         """The message's frame; `before` are fields in front of its own."""
         shape = self._shapes[type(message)]
-        body = [encode(getattr(message, name)) for name, encode in shape.encoders]
-        return encode_frame(shape.tag, (*before, *body))
+        parts = list(before)
+        for name, encode in shape.encoders:
+            value = getattr(message, name)
+            parts.append(value if encode is None else encode(value))
+        return encode_frame(shape.tag, parts)
 
     def decode(self, encoded: bytes, *, before: int = 0) -> tuple[tuple[bytes, ...], _T]:
         """(fields in front, message). Raises: MalformedInput, and nothing else, for any bytes."""
@@ -42,17 +45,18 @@ class Codec(Generic[_T]):
             raise MalformedInput("message: unknown kind", field="message")
         decoders = self._shapes[kind].decoders
         found = decode_frame(tag, encoded, count=before + len(decoders))
-        values = [decode(item) for decode, item in zip(decoders, found[before:], strict=True)]
+        fields = found[before:] if before else found
+        values = [item if decode is None else decode(item) for decode, item in zip(decoders, fields, strict=True)]
         return found[:before], kind(*values)
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How one kind of message is written and read."""
+    """How one kind of message is written and read. None: bytes, as they are."""
 
     tag: bytes
-    encoders: tuple[tuple[str, Callable[[Any], bytes]], ...]
-    decoders: tuple[Callable[[bytes], Any], ...]
+    encoders: tuple[tuple[str, Callable[[Any], bytes] | None], ...]
+    decoders: tuple[Callable[[bytes], Any] | None, ...]
 
 
 def _shape(kind: type[Any]) -> _Shape:
@@ -116,10 +120,6 @@ def _decode_list(encoded: bytes) -> tuple[bytes, ...]:
     return decode_frame(b"", encoded, maximum=MAX_ROWS)
 
 
-def _same(value: bytes) -> bytes:
-    return value
-
-
 def _text(value: bytes) -> str:
     return decode_text(value, "text")
 
@@ -128,8 +128,8 @@ def _number(value: bytes) -> int:
     return decode_u64(value, "number")
 
 
-_ENCODERS: dict[str, Callable[[Any], bytes]] = {
-    "bytes": _same,
+_ENCODERS: dict[str, Callable[[Any], bytes] | None] = {
+    "bytes": None,
     "str": str.encode,
     "int": u64,
     "bytes | None": _encode_optional,
@@ -138,8 +138,8 @@ _ENCODERS: dict[str, Callable[[Any], bytes]] = {
     "tuple[str, ...]": _encode_texts,
     "tuple[bytes, ...]": _encode_list,
 }
-_DECODERS: dict[str, Callable[[bytes], Any]] = {
-    "bytes": _same,
+_DECODERS: dict[str, Callable[[bytes], Any] | None] = {
+    "bytes": None,
     "str": _text,
     "int": _number,
     "bytes | None": _decode_optional,

@@ -47,7 +47,7 @@ class KeyNames:
             return self._stored_composite(split_composite_key(key))
         if self.is_clear(key):
             return CLEAR_PREFIX + key
-        return self._prf(_TAG_SIMPLE, (key,))
+        return self._prf(_TAG_SIMPLE, (key.encode(),))
 
     def is_clear(self, key: str) -> bool:
         """True if the contract declared a key space that holds this key."""
@@ -75,14 +75,14 @@ class KeyNames:
         )
 
     def _stored_composite(self, key: Sequence[str]) -> str:
-        object_type, *parts = key
-        names = [self._prf(_TAG_TYPE, (object_type,))]
-        names.extend(self._prf(_TAG_PART, key[: length + 2]) for length in range(len(parts)))
-        return _SEPARATOR + "".join(name + _SEPARATOR for name in names)
+        parts = [part.encode() for part in key]
+        names = [self._prf(_TAG_TYPE, parts[:1])]
+        names += [self._prf(_TAG_PART, parts[:length]) for length in range(2, len(parts) + 1)]
+        return _SEPARATOR.join(["", *names, ""])
 
-    def _prf(self, tag: bytes, parts: Sequence[str]) -> str:
+    def _prf(self, tag: bytes, parts: Sequence[bytes]) -> str:
         keyed = self._keyed.copy()
-        keyed.update(encode_frame(tag, [part.encode() for part in parts]))
+        keyed.update(encode_frame(tag, parts))
         return keyed.finalize()[:_PRF_BYTES].hex()
 
 
