@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 
+from cloister.enclave_connection import EnclaveConnection, connect_to_enclave
 from cloister.errors import MalformedInput
 from cloister.wire.messages import (
     Abandon,
@@ -26,11 +27,9 @@ from cloister.wire.messages import (
     decode_enclave_message,
     encode_host_message,
 )
-from cloister.wire.stream import FrameBuffer, wrap_frame
 
 from .errors import EnclaveLost, EnclaveRefused
 
-_CHUNK_BYTES = 256 * 1024
 REPLY_TIMEOUT_S = 60.0
 """Longer than any peer waits for a chaincode call (Fabric 2.5.9 core.yaml chaincode.executetimeout: 30 s)."""
 AnswerQuestion = Callable[[Question, "asyncio.Future[bytes]"], Awaitable[Answer]]
@@ -42,21 +41,22 @@ _Received = tuple[EnclaveMessage, "asyncio.Future[bytes]"]
 class EnclaveLink:
     """One connection to one enclave. Make it with `open_link`."""
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ask_ledger: AskLedgerEnclave
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, ask_ledger: AskLedgerEnclave) -> None:
         self._ask_ledger = ask_ledger
+        self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
-        self._calls: dict[int, asyncio.Queue[_Received | None]] = {}
+        self._waiting: dict[int, asyncio.Future[_Received]] = {}  # by call: an enclave has one thing to say at a time
+        self._connection: EnclaveConnection | None = None
         self._lost = False
-        self._receiver = asyncio.create_task(self._receive())
 
     @property
     def alive(self) -> bool:
         """False once the connection broke."""
         return not self._lost
+
+    async def open(self, port: int) -> None:
+        """Connect to an enclave on 127.0.0.1. Raises: OSError."""
+        self._connection = await connect_to_enclave(port, self._receive, self._lose)
 
     async def ask(self, message: HostMessage) -> EnclaveMessage:
         """Send a message that needs no peer. Raises: EnclaveRefused, EnclaveLost."""
@@ -68,70 +68,66 @@ class EnclaveLink:
         Raises: EnclaveRefused; EnclaveLost; whatever `answer` raises, after telling the enclave to forget the call.
         """
         call = next(self._numbers)
-        replies: asyncio.Queue[_Received | None] = asyncio.Queue()
-        self._calls[call] = replies
         try:
-            self._send(call, message)
-            while True:
-                reply, ledger = await self._next(replies)
-                if isinstance(reply, Refusal):
-                    raise EnclaveRefused(reply.reason, reply.detail)
-                if not isinstance(reply, GetState | GetParameter | GetRange | AskLedger):
-                    return reply
-                self._send(call, await answer(reply, ledger))
-        except EnclaveRefused:
-            raise
+            reply, ledger = await self._exchange(call, message)
+            while isinstance(reply, GetState | GetParameter | GetRange | AskLedger):
+                reply, ledger = await self._exchange(call, await answer(reply, ledger))
         except BaseException:
             # Whatever happened (the peer's error, a cancelled call, an answer too large): the enclave must forget it.
             if self.alive:
                 self._send(call, Abandon())
             raise
         finally:
-            del self._calls[call]
-
-    async def _next(self, replies: asyncio.Queue[_Received | None]) -> _Received:
-        """The enclave's next message. An enclave that says nothing for REPLY_TIMEOUT_S seconds counts as lost."""
-        try:
-            async with asyncio.timeout(REPLY_TIMEOUT_S):  # `wait_for` would make a task for each reply
-                reply = await replies.get()
-        except TimeoutError as error:
-            self._lost = True
-            raise EnclaveLost(
-                f"enclave lost: no answer for {REPLY_TIMEOUT_S:.0f} s", hint="retry; the host starts it again"
-            ) from error
-        if reply is None:
-            raise EnclaveLost("enclave lost: its connection broke", hint="retry; the host starts it again")
+            self._waiting.pop(call, None)
+        if isinstance(reply, Refusal):
+            raise EnclaveRefused(reply.reason, reply.detail)
         return reply
 
     async def close(self) -> None:
         """Close the connection; calls in flight fail."""
-        self._receiver.cancel()
-        await asyncio.gather(self._receiver, return_exceptions=True)
-        self._writer.close()
+        self._lose()
+        if self._connection is not None:
+            self._connection.close()
+
+    async def _exchange(self, call: int, message: HostMessage) -> _Received:
+        """Send a message of a call, and the enclave's next one.
+
+        An enclave that says nothing for REPLY_TIMEOUT_S seconds counts as lost. Raises: EnclaveLost.
+        """
+        received: asyncio.Future[_Received] = self._loop.create_future()
+        self._waiting[call] = received
+        self._send(call, message)
+        timer = self._loop.call_later(REPLY_TIMEOUT_S, self._give_up, received)
+        try:
+            return await received
+        finally:
+            timer.cancel()
 
     def _send(self, call: int, message: HostMessage) -> None:
-        if self._lost:
-            raise EnclaveLost("enclave lost: its connection broke", hint="retry; the host starts it again")
-        self._writer.write(wrap_frame(encode_host_message(call, message)))
+        if self._lost or self._connection is None:
+            raise _lost("its connection broke")
+        self._connection.send(encode_host_message(call, message))
 
-    async def _receive(self) -> None:
-        buffer = FrameBuffer()
-        try:
-            while chunk := await self._reader.read(_CHUNK_BYTES):
-                for frame in buffer.feed(chunk):
-                    call, message = decode_enclave_message(frame)
-                    if call in self._calls:
-                        self._calls[call].put_nowait((message, self._ledger_answer(message)))
-        except (OSError, MalformedInput):
-            pass  # the same as the end of the stream: the enclave cannot be understood any more
-        finally:
-            self._lost = True
-            for replies in self._calls.values():
-                replies.put_nowait(None)
+    def _receive(self, frame: bytes) -> None:
+        call, message = decode_enclave_message(frame)
+        received = self._waiting.get(call)
+        if received is not None and not received.done():
+            received.set_result((message, self._ledger_answer(message)))
 
     def _ledger_answer(self, message: EnclaveMessage) -> asyncio.Future[bytes]:
         asked = message.ledger if isinstance(message, GetState | GetParameter | GetRange | AskLedger) else b""
         return self._ask_ledger(asked) if asked else no_answer()
+
+    def _give_up(self, received: asyncio.Future[_Received]) -> None:
+        if not received.done():
+            received.set_exception(_lost(f"no answer for {REPLY_TIMEOUT_S:.0f} s"))
+        self._lost = True
+
+    def _lose(self) -> None:
+        self._lost = True
+        for received in self._waiting.values():
+            if not received.done():
+                received.set_exception(_lost("its connection broke"))
 
 
 def no_answer() -> asyncio.Future[bytes]:
@@ -143,11 +139,16 @@ def no_answer() -> asyncio.Future[bytes]:
 
 async def open_link(port: int, ask_ledger: AskLedgerEnclave) -> EnclaveLink:
     """Connect to an enclave on 127.0.0.1. Raises: EnclaveLost."""
+    link = EnclaveLink(ask_ledger)
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await link.open(port)
     except OSError as error:
         raise EnclaveLost(f"enclave not reachable on port {port}: {error.strerror or error}") from error
-    return EnclaveLink(reader, writer, ask_ledger)
+    return link
+
+
+def _lost(why: str) -> EnclaveLost:
+    return EnclaveLost(f"enclave lost: {why}", hint="retry; the host starts it again")
 
 
 async def _ledger_only(question: Question, ledger: asyncio.Future[bytes]) -> Answer:

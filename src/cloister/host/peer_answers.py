@@ -41,11 +41,12 @@ async def answer_from_peer(stub: PeerStub, question: Question, ledger: asyncio.F
 async def write_result(stub: PeerStub, result: Result) -> None:
     """Put an execution's writes, deletes, endorsement parameters and event into the peer's simulation."""
     stub.start_write_batch()
-    await asyncio.gather(
-        *(stub.put_state(key, value) for key, value in result.puts),
-        *(stub.delete_state(key) for key in result.deletes),
-        *(stub.put_state_metadata(key, parameter_entry(value), value) for key, value in result.parameters),
-    )
+    for key, value in result.puts:
+        await stub.put_state(key, value)
+    for key in result.deletes:
+        await stub.delete_state(key)
+    for key, value in result.parameters:
+        await stub.put_state_metadata(key, parameter_entry(value), value)
     await stub.finish_write_batch()
     if result.event_name:
         stub.set_event(result.event_name, result.event_payload)

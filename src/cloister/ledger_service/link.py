@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from typing import TypeVar
 
-from cloister.errors import MalformedInput
+from cloister.enclave_connection import EnclaveConnection, connect_to_enclave
 from cloister.wire.ledger_messages import (
     LedgerRefusal,
     LedgerReply,
@@ -21,26 +22,24 @@ from cloister.wire.ledger_messages import (
     decode_reply,
     encode_request,
 )
-from cloister.wire.stream import FrameBuffer, wrap_frame
 
 from .errors import LedgerLost, LedgerRefused
 
-_CHUNK_BYTES = 256 * 1024
 REPLY_TIMEOUT_S = 20.0
+_Deliver = Callable[["LedgerReply | None"], None]
+"""Takes a reply; None: the connection broke."""
 _R = TypeVar("_R", bound=LedgerReply)
 
 
 class LedgerLink:
     """One connection to one ledger enclave. Make it with `open_ledger_link`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[LedgerReply | None]] = {}
-        self._streams: dict[int, asyncio.Queue[LedgerReply | None]] = {}
+        self._waiting: dict[int, _Deliver] = {}
+        self._connection: EnclaveConnection | None = None
         self._lost = False
-        self._receiver = asyncio.create_task(self._receive())
 
     @property
     def alive(self) -> bool:
@@ -49,7 +48,12 @@ class LedgerLink:
 
     async def lost(self) -> None:
         """Wait until the connection breaks."""
-        await asyncio.wait({self._receiver})
+        if self._connection is not None:
+            await self._connection.ended.wait()
+
+    async def open(self, port: int) -> None:
+        """Connect to a ledger enclave on 127.0.0.1. Raises: OSError."""
+        self._connection = await connect_to_enclave(port, self._receive, self._lose)
 
     async def ask(self, request: LedgerRequest, kind: type[_R], *, timeout_s: float = REPLY_TIMEOUT_S) -> _R:
         """The reply. Raises: LedgerLost; LedgerRefused with the ledger enclave's reason."""
@@ -60,8 +64,16 @@ class LedgerLink:
 
     async def ask_any(self, request: LedgerRequest, *, timeout_s: float = REPLY_TIMEOUT_S) -> LedgerReply:
         """The reply, of any kind. Raises: LedgerLost; LedgerRefused."""
+        replied: asyncio.Future[LedgerReply | None] = self._loop.create_future()
+
+        def deliver(reply: LedgerReply | None) -> None:
+            if not replied.done():
+                replied.set_result(reply)
+
+        self._post(request, deliver)
         try:
-            reply = await asyncio.wait_for(self._post(request), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                reply = await replied
         except TimeoutError as error:
             raise LedgerLost(f"ledger enclave lost: no reply within {timeout_s:.0f} s") from error
         if isinstance(reply, LedgerRefusal):
@@ -74,9 +86,7 @@ class LedgerLink:
         """All parts of the enclave's sealed checkpoint. Raises: LedgerLost; LedgerRefused."""
         parts: list[bytes] = []
         replies: asyncio.Queue[LedgerReply | None] = asyncio.Queue()
-        if self._lost:
-            raise LedgerLost("ledger enclave lost: its connection broke")
-        self._streams[self._send(SealLedger())] = replies
+        self._post(SealLedger(), replies.put_nowait)
         while True:
             reply = await replies.get()
             if isinstance(reply, LedgerRefusal):
@@ -89,68 +99,50 @@ class LedgerLink:
 
     def question(self, sealed: bytes) -> asyncio.Future[bytes]:
         """Send a sealed question now; the sealed answer, or empty bytes if none comes."""
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[bytes] = self._loop.create_future()
 
-        def done(reply: asyncio.Future[LedgerReply | None]) -> None:
+        def deliver(reply: LedgerReply | None) -> None:
             if not answer.done():
-                found = reply.result() if not reply.cancelled() else None
-                answer.set_result(found.sealed if isinstance(found, SessionAnswer) else b"")
+                answer.set_result(reply.sealed if isinstance(reply, SessionAnswer) else b"")
 
-        self._post(SessionQuestion(sealed)).add_done_callback(done)
+        self._post(SessionQuestion(sealed), deliver)
         return answer
 
     async def close(self) -> None:
         """Close the connection; questions in flight get no answer."""
-        self._receiver.cancel()
-        await asyncio.gather(self._receiver, return_exceptions=True)
-        self._writer.close()
+        self._lose()
+        if self._connection is not None:
+            self._connection.close()
 
-    def _post(self, request: LedgerRequest) -> asyncio.Future[LedgerReply | None]:
-        reply: asyncio.Future[LedgerReply | None] = asyncio.get_running_loop().create_future()
-        if self._lost:
-            reply.set_result(None)
-            return reply
-        self._waiting[self._send(request)] = reply
-        return reply
-
-    def _send(self, request: LedgerRequest) -> int:
-        call = next(self._numbers)
-        self._writer.write(wrap_frame(encode_request(call, request)))
-        return call
-
-    async def _receive(self) -> None:
-        buffer = FrameBuffer()
-        try:
-            while chunk := await self._reader.read(_CHUNK_BYTES):
-                for frame in buffer.feed(chunk):
-                    self._take(*decode_reply(frame))
-        except (OSError, MalformedInput):
-            pass  # the same as the end of the stream: it cannot be understood any more
-        finally:
-            self._lost = True
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_result(None)
-            self._waiting.clear()
-            for replies in self._streams.values():
-                replies.put_nowait(None)
-            self._streams.clear()
-
-    def _take(self, call: int, reply: LedgerReply) -> None:
-        if call in self._streams:
-            self._streams[call].put_nowait(reply)
-            if not isinstance(reply, SealedPart) or reply.last:
-                del self._streams[call]
+    def _post(self, request: LedgerRequest, deliver: _Deliver) -> None:
+        if self._lost or self._connection is None:
+            deliver(None)
             return
-        waiting = self._waiting.pop(call, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(reply)
+        call = next(self._numbers)
+        self._connection.send(encode_request(call, request))
+        self._waiting[call] = deliver
+
+    def _receive(self, frame: bytes) -> None:
+        call, reply = decode_reply(frame)
+        deliver = self._waiting.get(call)
+        if deliver is None:
+            return
+        if not isinstance(reply, SealedPart) or reply.last:
+            del self._waiting[call]
+        deliver(reply)
+
+    def _lose(self) -> None:
+        self._lost = True
+        waiting, self._waiting = self._waiting, {}
+        for deliver in waiting.values():
+            deliver(None)
 
 
 async def open_ledger_link(port: int) -> LedgerLink:
     """Connect to a ledger enclave on 127.0.0.1. Raises: LedgerLost."""
+    link = LedgerLink()
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await link.open(port)
     except OSError as error:
         raise LedgerLost(f"ledger enclave not reachable on port {port}: {error.strerror or error}") from error
-    return LedgerLink(reader, writer)
+    return link
