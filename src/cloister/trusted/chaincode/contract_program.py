@@ -3,7 +3,7 @@
 Trust level: trusted. Module variables, attributes of classes and contracts, default arguments, caches of functions: all
 that a contract can keep by accident ends with the execution. So one that is never committed leaves nothing behind for a
 later one to tell, executions that run side by side share nothing, and endorsers agree whatever each has run before.
-Not kept apart: what a contract changes inside the standard library's modules.
+Not kept apart: what a contract changes inside the standard library's modules or on the classes of `cloister.contract`.
 Imports of a contract are answered here: files measured with it, what of the standard library only computes,
 `cloister.contract`. Anything else would run without being measured.
 """
