@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from cloister.errors import Refused
+from cloister.trusted.protocol import sealing
 from cloister.trusted.protocol.sealing import HEADER_BYTES, Place, SealedHeader, ValueCipher, read_header
 
 KEY = os.urandom(32)
@@ -43,3 +44,16 @@ def test_sealing_again_gives_the_same_bytes() -> None:
     """All endorsers have to agree."""
     sealed = [ValueCipher(KEY, PLACE).seal(HEADER, stored_key="a", key="k", value=b"v") for _ in range(2)]
     assert sealed[0] == sealed[1]
+
+
+def test_b6_even_places_that_were_searched_to_meet_in_one_nonce_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2^48 hashes find two; here all meet. A nonce that comes again is why it is GCM-SIV."""
+    monkeypatch.setattr(sealing, "_nonce", lambda associated: bytes(12))
+    cipher = ValueCipher(KEY, PLACE)
+    others = [replace(HEADER, selector=bytes([number]) * 32) for number in range(50)]
+    bodies = [cipher.seal(header, stored_key="a", key="k", value=b"v")[HEADER_BYTES:] for header in others]
+    blocks = [body[start : start + 16] for body in bodies for start in range(0, len(body), 16)]
+    assert len(set(blocks)) == len(blocks)
+    with pytest.raises(Refused):
+        cipher.open(others[0].encode() + bodies[1], stored_key="a")
+    assert cipher.open(others[1].encode() + bodies[1], stored_key="a") == ("k", b"v")
