@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from cloister.fabric.transaction import Version
 from cloister.testing.forge import rwset
 from cloister.trusted.ledger.errors import LedgerHalted
-from cloister.trusted.ledger.mvcc import merged_range, summarise
-from cloister.trusted.ledger.state import Entry, State
+from cloister.trusted.ledger.mvcc import merged_range, summarise, summary_of_range
+from cloister.trusted.ledger.state import MAX_SUMMARIES, Entry, Rows, State
 from cloister.trusted.ledger.transaction import NamespaceSet
 from cloister.trusted.ledger.transaction_ids import Position, TransactionIds
 from cloister.trusted.ledger.updates import BlockUpdates, encode_height
@@ -44,6 +44,49 @@ def test_ranges_are_those_of_a_sorted_dictionary(
     ]
     assert list(state.range(SPACE, begin, end, inclusive=inclusive)) == inside
     assert state.count() == len(model)
+
+
+BOUNDS = st.tuples(KEYS, st.one_of(st.just(b""), KEYS), st.booleans())
+
+
+@given(st.lists(st.tuples(KEYS, st.sampled_from(["put", "delete", "elsewhere"]), BOUNDS)))
+def test_what_is_remembered_of_ranges_is_what_they_are_now(
+    steps: list[tuple[bytes, str, tuple[bytes, bytes, bool]]],
+) -> None:
+    state, asked = State(), set[tuple[bytes, bytes, bool]]()
+    for number, (key, step, bounds) in enumerate(steps):
+        if step == "delete":
+            state.delete(SPACE, key)
+        else:
+            state.put(SPACE if step == "put" else ("other", ""), key, entry(b"v", number))
+        asked.add(bounds)
+        for start, end, inclusive in asked:
+            fresh = list(state.range(SPACE, start, end, inclusive=inclusive))
+            assert state.summary(SPACE, start, end, list, inclusive=inclusive) == fresh
+            updates = BlockUpdates()
+            updates.set_public("cc", key.decode(), b"new", Version(number, 1), keep=False)
+            now = list(merged_range(SPACE, start, end, state, updates, inclusive=inclusive))
+            assert summary_of_range(SPACE, start, end, state, updates, list, inclusive=inclusive) == now
+
+
+def test_a_range_that_nothing_touched_is_not_gone_through_again() -> None:
+    state, seen = State(), list[int]()
+
+    def count(rows: Rows) -> int:
+        seen.append(len(list(rows)))
+        return seen[-1]
+
+    state.put(SPACE, b"b", entry(b"v"))
+    for _ in range(2):
+        assert state.summary(SPACE, b"a", b"c", count, inclusive=False) == 1
+    state.put(SPACE, b"d", entry(b"v"))
+    assert state.summary(SPACE, b"a", b"c", count, inclusive=False) == 1
+    assert seen == [1]
+    state.put(SPACE, b"a", entry(b"v"))
+    assert state.summary(SPACE, b"a", b"c", count, inclusive=False) == 2
+    for number in range(3 * MAX_SUMMARIES):  # whoever asks about very many ranges gets no more memory
+        state.summary(SPACE, str(number).encode(), b"", count, inclusive=False)
+    assert state.summary(SPACE, b"a", b"c", count, inclusive=False) == 2
 
 
 def test_values_are_kept_only_where_asked() -> None:

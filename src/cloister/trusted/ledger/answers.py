@@ -49,6 +49,7 @@ from .errors import IdentityInvalid
 from .history import WINDOW, Fact
 from .judge import Judge, JudgedBlock
 from .msp import Roles, role_principal
+from .statements import entries_digest
 
 WRITERS = "/Channel/Application/Writers"
 MAX_PAST_STATES = 16
@@ -199,16 +200,15 @@ class Answers:
     def _range(self, head: bytes, chaincode: str, question: AskRange) -> SegmentsAnswer:
         start, end = question.start.encode(), question.end.encode()
         mark = self.coverage.first_mark(chaincode, start, end)
-        rows = [
-            (key, item.value_hash) for key, item in self.judge.state.range((chaincode, ""), start, end, inclusive=False)
-        ]
-        digest = rows_digest(rows)
+        state, space = self.judge.state, (chaincode, "")
+        digest = state.summary(space, start, end, entries_digest, inclusive=False)
         changed = self.coverage.history.changed_keys(chaincode, start, end)
         heights = self.coverage.history.heights(chaincode, changed)
         if mark is not None and self._marked_throughout(chaincode, start, end, changed):
             heights = heights[-1:]
         segments = [(heights[0], UNCOVERED if mark is not None else digest)]
         if question.past:
+            rows = [(key, item.value_hash) for key, item in state.range(space, start, end, inclusive=False)]
             states = min(MAX_PAST_STATES, 1 + MAX_PAST_ROWS // (len(rows) + len(changed) + 1))
             segments += zip(heights[1 : states + 1], self._past_rows(chaincode, rows, changed), strict=False)
         return SegmentsAnswer(head, self._cut(chaincode, tuple(segments)), mark.transaction_id if mark else "")

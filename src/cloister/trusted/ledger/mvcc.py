@@ -7,8 +7,9 @@ rwsetutil/query_results_helper.go.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from fabric_protos.ledger.rwset.kvrwset import kv_rwset_pb2
 
@@ -16,9 +17,11 @@ from cloister.fabric.transaction import Version
 
 from .codes import Code
 from .errors import LedgerHalted
-from .state import Entry, Space, State
+from .state import Rows, Space, State
 from .transaction import NamespaceSet
-from .updates import BlockUpdates
+from .updates import BlockUpdates, Update
+
+_Found = TypeVar("_Found")
 
 
 def check_reads(namespaces: tuple[NamespaceSet, ...], state: State, updates: BlockUpdates) -> Code:
@@ -52,38 +55,52 @@ def version_of(read: Any) -> Version | None:
 
 
 def _range_holds(space: Space, query: Any, state: State, updates: BlockUpdates) -> bool:
-    found = _merged(space, query, state, updates)
+    start, end, inclusive = query.start_key.encode(), query.end_key.encode(), not query.itr_exhausted
     if query.WhichOneof("reads_info") == "reads_merkle_hashes":
         expected = query.reads_merkle_hashes
         if expected.max_degree < 2:
             raise LedgerHalted("a range summary of impossible degree", reason="merkle")
-        return summarise(found, expected.max_degree) == (expected.max_level, tuple(expected.max_level_hashes))
+        how = _summariser(expected.max_degree)
+        found = summary_of_range(space, start, end, state, updates, how, inclusive=inclusive)
+        return found == (expected.max_level, tuple(expected.max_level_hashes))
     recorded = []
     for read in query.raw_reads.kv_reads:
         version = version_of(read)
         if version is None:
             raise LedgerHalted("a range result without version", reason="range")
         recorded.append((read.key.encode(), version))
-    return list(found) == recorded
+    merged = merged_range(space, start, end, state, updates, inclusive=inclusive)
+    return [(key, entry.version) for key, entry in merged] == recorded
 
 
-def _merged(space: Space, query: Any, state: State, updates: BlockUpdates) -> Iterator[tuple[bytes, Version]]:
-    """Keys and versions of the range, committed state and this block's updates together."""
-    start, end = query.start_key.encode(), query.end_key.encode()
-    found = merged_range(space, start, end, state, updates, inclusive=not query.itr_exhausted)
-    return ((key, entry.version) for key, entry in found)
+@lru_cache(maxsize=16)
+def _summariser(degree: int) -> Callable[[Rows], tuple[int, tuple[bytes, ...]]]:
+    """The same function for the same degree: by it a summary is remembered."""
+    return lambda rows: summarise(((key, entry.version) for key, entry in rows), degree)
+
+
+def summary_of_range(
+    space: Space,
+    start: bytes,
+    end: bytes,
+    state: State,
+    updates: BlockUpdates,
+    how: Callable[[Rows], _Found],
+    *,
+    inclusive: bool,
+) -> _Found:
+    """What `how` makes of `merged_range`; the state remembers it for ranges that this block has not touched."""
+    if _changes(space, start, end, updates, inclusive=inclusive):
+        return how(merged_range(space, start, end, state, updates, inclusive=inclusive))
+    return state.summary(space, start, end, how, inclusive=inclusive)
 
 
 def merged_range(
     space: Space, start: bytes, end: bytes, state: State, updates: BlockUpdates, *, inclusive: bool
-) -> Iterator[tuple[bytes, Entry]]:
+) -> Rows:
     """Keys from `start` to `end` (empty: all) after this block's transactions so far, in order."""
-    changed = {
-        key: update
-        for key, update in updates.by_space.get(space, {}).items()
-        if key >= start and (not end or key < end or (inclusive and key == end))
-    }
     committed = state.range(space, start, end, inclusive=inclusive)
+    changed = _changes(space, start, end, updates, inclusive=inclusive)
     if not changed:
         return committed
     merged = dict(committed)
@@ -93,6 +110,14 @@ def merged_range(
         else:
             merged[key] = update.entry
     return iter(sorted(merged.items()))
+
+
+def _changes(space: Space, start: bytes, end: bytes, updates: BlockUpdates, *, inclusive: bool) -> dict[bytes, Update]:
+    return {
+        key: update
+        for key, update in updates.by_space.get(space, {}).items()
+        if key >= start and (not end or key < end or (inclusive and key == end))
+    }
 
 
 def summarise(found: Iterator[tuple[bytes, Version]], degree: int) -> tuple[int, tuple[bytes, ...]]:

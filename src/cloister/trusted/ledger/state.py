@@ -8,8 +8,8 @@ transactions read the state before the block; it is written once a whole block h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 from sortedcontainers import SortedList
 
@@ -18,6 +18,9 @@ from cloister.fabric.transaction import Version
 Metadata = tuple[tuple[str, bytes], ...]
 Space = tuple[str, str]
 """(namespace, collection); collection "" is public state."""
+_Found = TypeVar("_Found")
+MAX_SUMMARIES = 16
+"""Ranges of one space of which something is remembered."""
 
 
 class Entry(NamedTuple):
@@ -29,14 +32,33 @@ class Entry(NamedTuple):
     value: bytes | None = None
 
 
+Rows = Iterator[tuple[bytes, Entry]]
+"""Keys and entries of a range, in order."""
+
+
+class _Summary(NamedTuple):
+    """What is remembered of a range: `how` is the function that found it out."""
+
+    start: bytes
+    end: bytes
+    inclusive: bool
+    how: Callable[[Rows], Any]
+
+
 class _Keys:
     """The keys of one space. Their order is needed for ranges."""
 
-    __slots__ = ("entries", "ordered")
+    __slots__ = ("entries", "ordered", "summaries")
 
     def __init__(self) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.ordered: Any = SortedList()
+        self.summaries: dict[_Summary, Any] = {}
+
+    def forget_summaries(self, key: bytes) -> None:
+        """What was found out about ranges that this key, which is being written, may lie in."""
+        for summary in [item for item in self.summaries if item.start <= key and (key <= item.end or not item.end)]:
+            del self.summaries[summary]
 
 
 class State:
@@ -70,6 +92,8 @@ class State:
         keys = self._spaces.get(space)
         if keys is None:
             keys = self._spaces[space] = _Keys()
+        if keys.summaries:
+            keys.forget_summaries(key)
         if key not in keys.entries:
             keys.ordered.add(key)
         keys.entries[key] = entry
@@ -79,8 +103,28 @@ class State:
         keys = self._spaces.get(space)
         if keys is not None and keys.entries.pop(key, None) is not None:
             keys.ordered.remove(key)
+            keys.forget_summaries(key)
 
-    def range(self, space: Space, start: bytes, end: bytes, *, inclusive: bool) -> Iterator[tuple[bytes, Entry]]:
+    def summary(
+        self, space: Space, start: bytes, end: bytes, how: Callable[[Rows], _Found], *, inclusive: bool
+    ) -> _Found:
+        """What `how` makes of a range: remembered until a key of that range is written or deleted. Never None.
+
+        Judging and answering may ask at the same time, but neither while the state is written.
+        """
+        keys = self._spaces.get(space)
+        if keys is None:
+            return how(iter(()))
+        place = _Summary(start, end, inclusive, how)
+        found: _Found | None = keys.summaries.get(place)
+        if found is None:
+            found = how(self.range(space, start, end, inclusive=inclusive))
+            if len(keys.summaries) >= MAX_SUMMARIES:
+                keys.summaries.clear()
+            keys.summaries[place] = found
+        return found
+
+    def range(self, space: Space, start: bytes, end: bytes, *, inclusive: bool) -> Rows:
         """Keys from `start` on, to `end` (exclusive or inclusive), in order; an empty end: all."""
         keys = self._spaces.get(space)
         if keys is None:

@@ -40,8 +40,8 @@ from cloister.trusted.protocol.reads import (
 from cloister.trusted.protocol.statement import NO_EVENT, ResultStatement, verify_statement
 
 from .history import Fact
-from .mvcc import merged_range
-from .state import Entry, State
+from .mvcc import summary_of_range
+from .state import Entry, Rows, State
 from .transaction import NamespaceSet, Transaction
 from .updates import BlockUpdates
 
@@ -59,8 +59,8 @@ class Position:
 
     def rows(self, namespace: str, start: str, end: str) -> bytes:
         """`rows_digest` of [start, end)."""
-        found = merged_range((namespace, ""), start.encode(), end.encode(), self.state, self.updates, inclusive=False)
-        return rows_digest((key, entry.value_hash) for key, entry in found)
+        bounds = start.encode(), end.encode()
+        return summary_of_range((namespace, ""), *bounds, self.state, self.updates, entries_digest, inclusive=False)
 
 
 class Marks(Protocol):
@@ -215,6 +215,11 @@ def _restored(key: str, chaincode: str, marks: Marks, *, metadata: bool) -> Rest
     if covered is None:
         raise MalformedInput("reads: restored, and not marked", field="reads")
     return RestoredRead(key, covered or None, metadata)
+
+
+def entries_digest(rows: Rows) -> bytes:
+    """`rows_digest` of a range of the state."""
+    return rows_digest((key, entry.value_hash) for key, entry in rows)
 
 
 def parameter_hash(entry: Entry | None) -> bytes | None:
