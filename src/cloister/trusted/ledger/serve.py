@@ -52,8 +52,9 @@ def _serve_one(enclave: LedgerEnclave, connection: socket.socket, slots: threadi
         with connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             buffer = FrameBuffer()
-            while chunk := connection.recv(_CHUNK_BYTES):
-                for frame in buffer.feed(chunk):
+            chunk = memoryview(bytearray(_CHUNK_BYTES))  # one for all: a new one of this size is mapped anew each time
+            while received := connection.recv_into(chunk):
+                for frame in buffer.feed(chunk[:received]):
                     _answer(enclave, connection, frame)
     except (MalformedInput, OSError):
         pass  # the connection is lost, and nothing else
