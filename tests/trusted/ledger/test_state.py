@@ -12,7 +12,7 @@ from cloister.fabric.transaction import Version
 from cloister.testing.forge import rwset
 from cloister.trusted.ledger.errors import LedgerHalted
 from cloister.trusted.ledger.mvcc import merged_range, summarise, summary_of_range
-from cloister.trusted.ledger.state import MAX_SUMMARIES, Entry, Rows, State
+from cloister.trusted.ledger.state import MAX_BOUNDS_BYTES, MAX_SUMMARIES, Entry, Rows, State
 from cloister.trusted.ledger.transaction import NamespaceSet
 from cloister.trusted.ledger.transaction_ids import Position, TransactionIds
 from cloister.trusted.ledger.updates import BlockUpdates, encode_height
@@ -82,6 +82,12 @@ def test_a_range_that_nothing_touched_is_not_gone_through_again() -> None:
     state.put(SPACE, b"d", entry(b"v"))
     assert state.summary(SPACE, b"a", b"c", count, inclusive=False) == 1
     assert seen == [1]
+    longest = b"c".ljust(MAX_BOUNDS_BYTES - 1, b"c")
+    for end, asked in ((longest, 1), (longest + b"c", 2)):  # nor by naming very long ones
+        before = len(seen)
+        for _ in range(2):
+            assert state.summary(SPACE, b"a", end, count, inclusive=False) == 1
+        assert len(seen) == before + asked
     state.put(SPACE, b"a", entry(b"v"))
     assert state.summary(SPACE, b"a", b"c", count, inclusive=False) == 2
     for number in range(3 * MAX_SUMMARIES):  # whoever asks about very many ranges gets no more memory

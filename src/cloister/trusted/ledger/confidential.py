@@ -16,7 +16,6 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from fabric_protos.peer.lifecycle import chaincode_definition_pb2, db_pb2
 
@@ -49,12 +48,7 @@ class ConfidentialDefinition:
     @property
     def measurement(self) -> bytes:
         """The version as measurement, b"" if it is none."""
-        return _measurement(self.version)
-
-
-@lru_cache(maxsize=256)
-def _measurement(version: str) -> bytes:
-    return bytes.fromhex(version) if _MEASUREMENT.fullmatch(version) else b""
+        return bytes.fromhex(self.version) if _MEASUREMENT.fullmatch(self.version) else b""
 
 
 NO_DEFINITION = ConfidentialDefinition(0, "")

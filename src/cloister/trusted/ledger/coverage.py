@@ -229,10 +229,11 @@ class Coverage:
         name = transaction.chaincode
         pending = self._pending.definitions.get(name)
         definition = pending[-1] if pending else self.current.get(name, NO_DEFINITION)
-        if not definition.measurement:
+        measurement = definition.measurement
+        if not measurement:
             return False
         descriptor = self.key_sets.find(name, definition.sequence)
-        if descriptor is None or descriptor.measurement != definition.measurement:
+        if descriptor is None or descriptor.measurement != measurement:
             return False
         used = self._pending.used.get(name, [])
         if used and not self.key_sets.follows(name, definition.sequence, used[-1]):

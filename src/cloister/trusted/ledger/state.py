@@ -21,6 +21,8 @@ Space = tuple[str, str]
 _Found = TypeVar("_Found")
 MAX_SUMMARIES = 16
 """Ranges of one space of which something is remembered."""
+MAX_BOUNDS_BYTES = 4096
+"""Bounds of such a range together; a transaction may name some as long as a block, and need write nothing for it."""
 
 
 class Entry(NamedTuple):
@@ -113,8 +115,8 @@ class State:
         Judging and answering may ask at the same time, but neither while the state is written.
         """
         keys = self._spaces.get(space)
-        if keys is None:
-            return how(iter(()))
+        if keys is None or len(start) + len(end) > MAX_BOUNDS_BYTES:
+            return how(self.range(space, start, end, inclusive=inclusive))
         place = _Summary(start, end, inclusive, how)
         found: _Found | None = keys.summaries.get(place)
         if found is None:
