@@ -125,16 +125,23 @@ def decode_batch_size(payload: bytes) -> int:
 
 def decode_state_page(payload: bytes) -> Page[KeyValue]:
     """Answer to a range or rich query. Raises: StreamViolated."""
-    return _decode_page(payload, kv_query_result_pb2.KV, lambda item: KeyValue(item.namespace, item.key, item.value))
+    row = kv_query_result_pb2.KV()  # one for all, since each would have memory of its own
+
+    def convert(encoded: bytes) -> KeyValue:
+        decode(row, encoded, "query result")
+        return KeyValue(row.namespace, row.key, row.value)
+
+    return _decode_page(payload, convert)
 
 
 def decode_history_page(payload: bytes) -> Page[KeyModification]:
     """Answer to a history query. Raises: StreamViolated."""
-    return _decode_page(
-        payload,
-        kv_query_result_pb2.KeyModification,
-        lambda item: KeyModification(item.tx_id, item.value, item.timestamp, item.is_delete),
-    )
+
+    def convert(encoded: bytes) -> KeyModification:
+        item = decode(kv_query_result_pb2.KeyModification(), encoded, "query result")
+        return KeyModification(item.tx_id, item.value, item.timestamp, item.is_delete)
+
+    return _decode_page(payload, convert)
 
 
 def decode_metadata(payload: bytes) -> dict[str, bytes]:
@@ -161,7 +168,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(message: Any, encoded: bytes, what: str) -> Any:
-    """Fill a fresh message. Raises: StreamViolated."""
+    """Fill a message, of whose content before nothing is left. Raises: StreamViolated."""
     try:
         message.ParseFromString(encoded)
     except DecodeError as error:
@@ -175,12 +182,11 @@ def _paging(page_size: int, bookmark: str) -> bytes:
     return encode(chaincode_shim_pb2.QueryMetadata(pageSize=page_size, bookmark=bookmark))
 
 
-def _decode_page(payload: bytes, item_class: Any, convert: Callable[[Any], T]) -> Page[T]:
+def _decode_page(payload: bytes, convert: Callable[[bytes], T]) -> Page[T]:
     response = decode(chaincode_shim_pb2.QueryResponse(), payload, "query response")
     metadata = decode(chaincode_shim_pb2.QueryResponseMetadata(), response.metadata, "query response metadata")
-    items = [decode(item_class(), result.resultBytes, "query result") for result in response.results]
     return Page(
-        results=tuple(convert(item) for item in items),
+        results=tuple([convert(result.resultBytes) for result in response.results]),
         has_more=response.has_more,
         id=response.id,
         metadata=QueryResponseMetadata(metadata.fetched_records_count, metadata.bookmark),
