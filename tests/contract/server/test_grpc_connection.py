@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cloister.contract.server.errors import ConnectionViolated
 from cloister.contract.server.grpc_connection import (
+    ACKNOWLEDGE_BYTES,
     MAX_HEADER_LIST_BYTES,
     MAX_PINGS,
     MAX_STREAMS,
@@ -159,6 +160,26 @@ def test_what_comes_for_a_call_that_was_ended_meanwhile_is_passed_over() -> None
     assert client.server.receive(whole[-3:] + frame(DATA, 0, other, prefixed(b"other"))) == [
         MessageReceived(other, b"other")
     ]
+
+
+def test_nothing_is_said_of_a_stream_after_its_end() -> None:
+    client = Http2Client()
+    stream = client.call()
+    message = frame(DATA, 0, stream, prefixed(bytes(16379)))
+    client.server.receive(message * (ACKNOWLEDGE_BYTES // 16384))
+    client.server.finish(stream)
+    sent = _frames(client.server.output())
+    kinds = [kind for kind, stream_id in sent if stream_id == stream]
+    assert kinds == [WINDOW_UPDATE, HEADERS, RST_STREAM]
+
+
+def _frames(output: bytes) -> list[tuple[int, int]]:
+    """Kind and stream of each frame."""
+    found = []
+    while output:
+        found.append((output[3], int.from_bytes(output[5:9])))
+        output = output[9 + int.from_bytes(output[:3]) :]
+    return found
 
 
 def replaced(name: str, value: str | None) -> list[tuple[str, str]]:

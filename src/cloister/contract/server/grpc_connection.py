@@ -100,7 +100,8 @@ class GrpcConnection:
         self._streams_ever = 0
         self._last_stream_id = 0
         self._unacknowledged = 0  # bytes of all streams that h2 has not counted
-        self._own_output = b""  # frames that do not come from h2
+        self._credit = self._http2.data_to_send()  # frames before those of h2: after the first ones, of windows
+        self._own_output = b""  # frames after those of h2
         self._ending = False
         self._terminated = False
         self._handlers: dict[type[http2.Event], Callable[[Any], list[Event]]] = {
@@ -183,9 +184,8 @@ class GrpcConnection:
             if not sent:
                 break
             budget -= sent
-        data = self._http2.data_to_send()
-        if self._own_output:
-            data, self._own_output = data + self._own_output, b""
+        data = self._credit + self._http2.data_to_send() + self._own_output
+        self._credit = self._own_output = b""
         return data
 
     def _send_frame(self, stream_id: int, stream: _Stream, budget: int) -> int:
@@ -223,7 +223,7 @@ class GrpcConnection:
         if stream.known_to_h2:
             self._http2.acknowledge_received_data(stream.known_to_h2, stream_id)
         if stream.unacknowledged > stream.known_to_h2:
-            self._own_output += window_update(stream_id, stream.unacknowledged - stream.known_to_h2)
+            self._credit += window_update(stream_id, stream.unacknowledged - stream.known_to_h2)
         stream.unacknowledged = stream.known_to_h2 = 0
 
     def _takes_data(self, stream_id: int) -> bool:
@@ -235,7 +235,7 @@ class GrpcConnection:
         """DATA that h2 does not see. What holds a client up is its stream's window, never the connection's."""
         self._unacknowledged += len(data)
         if self._unacknowledged >= ACKNOWLEDGE_BYTES:
-            self._own_output += window_update(0, self._unacknowledged)
+            self._credit += window_update(0, self._unacknowledged)
             self._unacknowledged = 0
         stream = self._streams.get(stream_id)
         return [] if stream is None else self._receive_data(stream_id, stream, data, len(data))
