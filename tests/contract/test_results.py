@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloister.contract import InvalidResult
+from cloister.contract import InvalidResult, KeyValue
 from cloister.contract.results import encode_result
 
 
@@ -69,6 +69,12 @@ def test_results_become_payloads(result: Any, payload: bytes) -> None:
 def test_results_without_a_form_are_refused(result: Any) -> None:
     with pytest.raises(InvalidResult):
         encode_result(result)
+
+
+def test_rows_of_a_range_are_objects_with_the_names_of_their_fields() -> None:
+    rows = [KeyValue("basic", "k", b"v")]
+    assert encode_result(rows) == b'[{"namespace": "basic", "key": "k", "value": "v"}]'
+    assert len({*rows, KeyValue("basic", "k", b"v")}) == 1
 
 
 def test_a_result_that_holds_itself_is_refused() -> None:
