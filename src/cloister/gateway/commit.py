@@ -83,10 +83,15 @@ class Commit:
             error=CommitStatusError,
             transaction_id=self._transaction_id,
         )
-        names = transaction_pb2.TxValidationCode
-        known = response.result in names.values()
-        name = names.Name(response.result) if known else f"CODE_{response.result}"
-        return CommitStatus(self._transaction_id, response.result, name, response.block_number)
+        return CommitStatus(self._transaction_id, response.result, _code_name(response.result), response.block_number)
+
+
+def _code_name(code: int) -> str:
+    try:
+        name: str = transaction_pb2.TxValidationCode.Name(code)
+    except ValueError:  # of a newer Fabric
+        return f"CODE_{code}"
+    return name
 
 
 class SubmittedTransaction(Commit):

@@ -48,6 +48,7 @@ class EnclaveLink:
         self._waiting: dict[int, asyncio.Future[_Received]] = {}  # by call: an enclave has one thing to say at a time
         self._connection: EnclaveConnection | None = None
         self._lost = False
+        self._nothing = no_answer()
 
     @property
     def alive(self) -> bool:
@@ -116,7 +117,7 @@ class EnclaveLink:
 
     def _ledger_answer(self, message: EnclaveMessage) -> asyncio.Future[bytes]:
         asked = message.ledger if isinstance(message, GetState | GetParameter | GetRange | AskLedger) else b""
-        return self._ask_ledger(asked) if asked else no_answer()
+        return self._ask_ledger(asked) if asked else self._nothing
 
     def _give_up(self, received: asyncio.Future[_Received]) -> None:
         if not received.done():
