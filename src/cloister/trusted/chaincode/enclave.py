@@ -289,7 +289,7 @@ class Enclave:
             raise Refused("provisioning refused: this enclave holds keys of another definition", reason="state")
         if message.upgrade_policy_hash != EVERY_ORGANISATION:
             raise Refused("provisioning refused: an upgrade policy that is not known", reason="upgrade")
-        self._candidate = self._initiator = self._session = None
+        self._candidate = self._initiator = self._session = self._enclosed = None
         seed = self._random(IDENTITY_SEED_BYTES)
         keys = IdentityKeys(seed)
         attested = AttestedData(
