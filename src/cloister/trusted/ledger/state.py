@@ -22,8 +22,6 @@ _Found = TypeVar("_Found")
 MAX_SUMMARIES = 16
 """Ranges of one space of which something is remembered."""
 MAX_BOUNDS_BYTES = 4096
-"""Start and end of such a range together: members choose them."""
-MAX_BOUNDS_BYTES = 4096
 """Bounds of such a range together; a transaction may name some as long as a block, and need write nothing for it."""
 
 
@@ -125,8 +123,7 @@ class State:
             found = how(self.range(space, start, end, inclusive=inclusive))
             if len(keys.summaries) >= MAX_SUMMARIES:
                 keys.summaries.clear()
-            if len(start) + len(end) <= MAX_BOUNDS_BYTES:
-                keys.summaries[place] = found
+            keys.summaries[place] = found
         return found
 
     def range(self, space: Space, start: bytes, end: bytes, *, inclusive: bool) -> Rows:
