@@ -221,16 +221,26 @@ def listening_addresses(pid: int) -> list[tuple[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("step", ["certificates", "orderers and peers", "joining channel"])
-def test_ctrl_c_leaves_nothing_running(fabric_binaries: None, tmp_path: Path, step: str) -> None:
-    """Interrupted in each step; whatever was started is stopped again, and the next `up` works."""
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [
+        ("certificates", signal.SIGINT),
+        ("orderers and peers", signal.SIGINT),
+        ("orderers and peers", signal.SIGTERM),
+        ("joining channel", signal.SIGINT),
+    ],
+)
+def test_broken_off_it_leaves_nothing_running(
+    fabric_binaries: None, tmp_path: Path, step: str, number: signal.Signals
+) -> None:
+    """Interrupted in each step, or terminated; what was started is stopped again, and the next `up` works."""
     folder = tmp_path / "net"
     command = [sys.executable, "-m", "cloister", "network", "up", "--orgs", "1", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     while step not in process.stderr.readline():
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, talk = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, "")
     assert talk.splitlines()[-1] == "cloister: interrupted"

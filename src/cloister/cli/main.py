@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from typing import Any, NoReturn
@@ -43,7 +44,7 @@ EXIT_INTERRUPTED = 130
 EPILOG = """\b
 Exit codes: 0 done · 2 usage · 3 malformed input · 4 refused (verification, policy) ·
 5 a peer, host or enclave failed · 6 transaction not valid · 7 this machine (port, file,
-program) · 8 the contract's own error · 70 a fault of ours · 130 interrupted.
+program) · 8 the contract's own error · 70 a fault of ours · 130 interrupted or terminated.
 """
 
 
@@ -81,7 +82,8 @@ def cli(ctx: click.Context, *, debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit."""
+    """Run the command line and exit. Terminated, it stops as after Ctrl-C: what it started does not stay behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or bool(os.environ.get("CLOISTER_DEBUG"))
     sys.exit(_run(arguments, debug=debug))
