@@ -31,7 +31,6 @@ _TAG_METADATA = b"cloister/metadata/1"
 _TAG_METADATA_WRITE = b"cloister/metadata/write/1"
 _TAG_EVENT = b"cloister/event/1"
 _ONE_ITEM = begin_frame(b"", 1, ())
-_NO_ITEMS = encode_frame(b"", ())
 _ABSENT = b"absent"
 _PRESENT = b"present"
 _DELETE = b"delete"
@@ -105,7 +104,7 @@ class ReadList:
         """Canonical bytes."""
         flat = [bound for pair in self.ranges for bound in pair]
         lists = (self.keys, self.parameters, flat, self.restored, self.restored_parameters)
-        encoded = [encode_frame(b"", [key.encode() for key in part]) if part else _NO_ITEMS for part in lists]
+        encoded = [encode_frame(b"", [key.encode() for key in part]) if part else _NO_FIELDS for part in lists]
         return encode_frame(_TAG_LIST, encoded)
 
 
