@@ -60,8 +60,8 @@ def scenario_of(*steps: Step) -> Scenario:
         for member, msp_id, function, arguments in steps:
             client = channel.client(member, msp_id)
             filled = [item.replace("{}", secret) for item in arguments]
-            query = channel.image.chaincode.is_evaluate(function)
-            await (client.evaluate if query else client.submit)(function, *filled)
+            found = channel.image.chaincode.find(function)
+            await (client.evaluate if found and found.evaluate else client.submit)(function, *filled)
 
     return scenario
 

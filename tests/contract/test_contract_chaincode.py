@@ -201,15 +201,11 @@ def test_init_without_a_function_succeeds() -> None:
 
 
 def test_queries_and_reveal_modes_can_be_asked_for() -> None:
-    assert [CHAINCODE.is_evaluate(name) for name in ("read", "Assets:look", "add", "nothing", "No:read")] == [
-        True,
-        True,
-        False,
-        False,
-        False,
-    ]
-    assert CHAINCODE.is_evaluate("org.hyperledger.fabric:GetMetadata")
-    assert (CHAINCODE.reveal_mode("secret"), CHAINCODE.reveal_mode("add")) == ("on-commit", None)
+    names = ("read", "Assets:look", "add", "secret", "org.hyperledger.fabric:GetMetadata")
+    found = [function for name in names if (function := CHAINCODE.find(name))]
+    assert [function.evaluate for function in found] == [True, True, False, False, True]
+    assert [function.reveal for function in found][2:4] == [None, "on-commit"]
+    assert [CHAINCODE.find(name) for name in ("nothing", "No:read")] == [None, None]
     assert CHAINCODE.clear_key_spaces == ("asset",)
 
 

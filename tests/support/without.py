@@ -114,7 +114,8 @@ def reveal_on_commit() -> Iterator[None]:
     """Every answer is told when it is endorsed (5.4, 8)."""
 
     def mode(function: str, image: ContractImage) -> execution._Mode:
-        return execution._Mode(is_query=image.chaincode.is_evaluate(function), reveal=REVEAL_AT_ENDORSEMENT)
+        found = image.chaincode.find(function)
+        return execution._Mode(is_query=found is not None and found.evaluate, reveal=REVEAL_AT_ENDORSEMENT)
 
     with patch.object(execution, "_mode", mode):
         yield

@@ -16,7 +16,6 @@ from typing import Any, Self
 from cloister.errors import CloisterError
 
 from .contract import ContractInterface
-from .decorators import Reveal
 from .errors import ContractInvalid, InvalidArgument
 from .functions import TransactionFunction
 from .identity import ClientIdentity
@@ -112,16 +111,6 @@ class ContractChaincode(Chaincode):
         contract_name, function_name = self._split(name)
         contract = self._contracts.get(contract_name)
         return contract.find(function_name) if contract is not None else None
-
-    def is_evaluate(self, function_name: str) -> bool:
-        """Whether "function" or "Contract:function" is declared as a query; False if it does not exist."""
-        function = self.find(function_name)
-        return function is not None and function.evaluate
-
-    def reveal_mode(self, function_name: str) -> Reveal | None:
-        """What the function's decorator says about revealing its response."""
-        function = self.find(function_name)
-        return function.reveal if function is not None else None
 
     @property
     def clear_key_spaces(self) -> tuple[str, ...]:

@@ -69,15 +69,15 @@ class TransactionFunction:
         """The same over another callable, out of source that was loaded again: its own classes may be new ones."""
         if self.is_scalar:
             return TransactionFunction(
-                self.name,
-                function,
-                self.takes_context,
-                self.parameters,
-                self.returns,
-                self.evaluate,
-                self.reveal,
-                self.returns_pair,
-                self.is_scalar,
+                name=self.name,
+                function=function,
+                takes_context=self.takes_context,
+                parameters=self.parameters,
+                returns=self.returns,
+                evaluate=self.evaluate,
+                reveal=self.reveal,
+                returns_pair=self.returns_pair,
+                is_scalar=True,
             )
         described = describe_function(self.name, function, context_class, first_is_context=self.takes_context)
         return replace(described, evaluate=self.evaluate, reveal=self.reveal)

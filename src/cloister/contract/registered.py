@@ -52,14 +52,14 @@ class RegisteredContract:
         """The same over another object of the contract, of the same class or of one loaded again."""
         context_class = _context_class(contract)
         return RegisteredContract(
-            self.name,
-            self.info,
-            context_class,
-            _Renewed(self.functions, contract, context_class),
-            _renewed_hook(self.before, contract.get_before_transaction, context_class),
-            _renewed_hook(self.after, contract.get_after_transaction, context_class),
-            _renewed_hook(self.unknown, contract.get_unknown_transaction, context_class),
-            self.clear_key_spaces,
+            name=self.name,
+            info=self.info,
+            context_class=context_class,
+            functions=_Renewed(self.functions, contract, context_class),
+            before=_renewed_hook(self.before, contract.get_before_transaction, context_class),
+            after=_renewed_hook(self.after, contract.get_after_transaction, context_class),
+            unknown=_renewed_hook(self.unknown, contract.get_unknown_transaction, context_class),
+            clear_key_spaces=self.clear_key_spaces,
         )
 
     async def run_after(self, context: TransactionContextInterface, result: Any) -> None:

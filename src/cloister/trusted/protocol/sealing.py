@@ -2,14 +2,15 @@
 
 Trust level: trusted, pure; clients open responses with it.
 Deterministic, because every endorser must produce the same bytes; misuse-resistant, because a host may run one
-transaction id on different snapshots. The nonce is the hash of the associated data, in which stand the place, the
-stored key and the selector (statement.py): it differs for every (transaction id, proposal, reads) and, within one
-execution, for every stored key, each of which is sealed at most once.
+transaction id on different snapshots. The nonce is a PRF of the associated data, in which stand the place, the stored
+key and the selector (statement.py): it differs for every (transaction id, proposal, reads) and, within one execution,
+for every stored key, each of which is sealed at most once. PRF = HMAC-SHA256, its first 12 bytes; its key is derived
+from the sealing key, so that nobody outside can look for places whose nonces meet.
 """
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -20,6 +21,7 @@ from cloister.wire.framing import begin_frame, encode_frame, frame_field, u32
 
 from .padding import MESSAGE_CLASS, VALUE_CLASS, pad, unpad
 
+_TAG_NONCE_KEY = b"cloister/sealing/nonce-key/2"
 _TAG_VALUE_AD = b"cloister/sealing/value-ad/2"
 _TAG_RESPONSE_AD = b"cloister/sealing/response-ad/2"
 _NONCE_BYTES = 12
@@ -75,10 +77,11 @@ class ValueCipher:
     The content is u32 length of the plain key, that key as UTF-8, the value; padded to its size class.
     """
 
-    __slots__ = ("_beginning", "_cipher")
+    __slots__ = ("_beginning", "_cipher", "_nonce_key")
 
     def __init__(self, value_key: bytes, place: Place) -> None:
         self._cipher = AESGCMSIV(value_key)
+        self._nonce_key = _nonce_key(value_key)
         self._beginning = begin_frame(_TAG_VALUE_AD, 5, place.fields())
 
     def seal(self, header: SealedHeader, *, stored_key: str, key: str, value: bytes) -> bytes:
@@ -86,7 +89,7 @@ class ValueCipher:
         plain_key, encoded = key.encode(), header.encode()
         content = pad(u32(len(plain_key)) + plain_key + value, VALUE_CLASS)
         associated = self._associated(encoded, stored_key)
-        return encoded + self._cipher.encrypt(_nonce(associated), content, associated)
+        return encoded + self._cipher.encrypt(_nonce(self._nonce_key, associated), content, associated)
 
     def open(self, sealed: bytes, *, stored_key: str) -> tuple[str, bytes]:
         """(plain key, value) of what was found under `stored_key`.
@@ -95,7 +98,9 @@ class ValueCipher:
         """
         associated = self._associated(sealed[:HEADER_BYTES], stored_key)
         try:
-            content = unpad(self._cipher.decrypt(_nonce(associated), sealed[HEADER_BYTES:], associated))
+            content = unpad(
+                self._cipher.decrypt(_nonce(self._nonce_key, associated), sealed[HEADER_BYTES:], associated)
+            )
             begin = _LENGTH + int.from_bytes(content[:_LENGTH], "big")
             if begin > len(content):
                 raise _does_not_open()
@@ -111,14 +116,16 @@ def seal_response(*, response_key: bytes, place: Place, transaction_id: str, sel
     """Selector (32 bytes) and the response sealed under a key of 32 bytes that came inside the request."""
     associated = _response_ad(place, transaction_id, selector)
     padded = pad(content, MESSAGE_CLASS)
-    return selector + AESGCMSIV(response_key).encrypt(_nonce(associated), padded, associated)
+    nonce = _nonce(_nonce_key(response_key), associated)
+    return selector + AESGCMSIV(response_key).encrypt(nonce, padded, associated)
 
 
 def open_response(*, response_key: bytes, place: Place, transaction_id: str, sealed: bytes) -> bytes:
     """Inverse of `seal_response`. Raises: Refused(reason="integrity")."""
     associated = _response_ad(place, transaction_id, response_selector(sealed))
+    nonce = _nonce(_nonce_key(response_key), associated)
     try:
-        return unpad(AESGCMSIV(response_key).decrypt(_nonce(associated), sealed[_ID:], associated))
+        return unpad(AESGCMSIV(response_key).decrypt(nonce, sealed[_ID:], associated))
     except (InvalidTag, MalformedInput, ValueError) as error:
         raise _does_not_open() from error
 
@@ -132,8 +139,12 @@ def _response_ad(place: Place, transaction_id: str, selector: bytes) -> bytes:
     return encode_frame(_TAG_RESPONSE_AD, (*place.fields(), transaction_id.encode(), selector))
 
 
-def _nonce(associated: bytes) -> bytes:
-    return hashlib.sha256(associated).digest()[:_NONCE_BYTES]
+def _nonce_key(sealing_key: bytes) -> bytes:
+    return hmac.digest(sealing_key, _TAG_NONCE_KEY, "sha256")
+
+
+def _nonce(nonce_key: bytes, associated: bytes) -> bytes:
+    return hmac.digest(nonce_key, associated, "sha256")[:_NONCE_BYTES]
 
 
 def _does_not_open() -> Refused:
