@@ -48,7 +48,7 @@ def test_sealing_again_gives_the_same_bytes() -> None:
 
 def test_b6_even_places_that_meet_in_one_nonce_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two in 2^48 do; here all. A nonce that comes again is why it is GCM-SIV."""
-    monkeypatch.setattr(sealing, "_nonce", lambda key, associated: bytes(12))
+    monkeypatch.setattr(sealing, "_nonces", lambda key: lambda associated: bytes(12))
     cipher = ValueCipher(KEY, PLACE)
     others = [replace(HEADER, selector=bytes([number]) * 32) for number in range(50)]
     bodies = [cipher.seal(header, stored_key="a", key="k", value=b"v")[HEADER_BYTES:] for header in others]

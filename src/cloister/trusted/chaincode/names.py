@@ -15,10 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
-
 from cloister.errors import MalformedInput
+from cloister.trusted.protocol.prf import Prf
 from cloister.wire.framing import encode_frame
 
 _TAG_SIMPLE = b"cloister/name/simple/2"
@@ -33,10 +31,10 @@ CLEAR_PREFIX = "="
 class KeyNames:
     """Maps plain key names to stored ones under one name key (32 bytes) and a contract's clear key spaces."""
 
-    __slots__ = ("_clear", "_keyed")
+    __slots__ = ("_clear", "_prf")
 
     def __init__(self, name_key: bytes, clear_key_spaces: Sequence[str] = ()) -> None:
-        self._keyed = HMAC(name_key, SHA256())
+        self._prf = Prf(name_key, _PRF_BYTES)
         self._clear = tuple(clear_key_spaces)
 
     def stored(self, key: str) -> str:
@@ -47,7 +45,7 @@ class KeyNames:
             return self._stored_composite(split_composite_key(key))
         if self.is_clear(key):
             return CLEAR_PREFIX + key
-        return self._prf(_TAG_SIMPLE, (key.encode(),))
+        return self._name(_TAG_SIMPLE, (key.encode(),))
 
     def is_clear(self, key: str) -> bool:
         """True if the contract declared a key space that holds this key."""
@@ -76,14 +74,12 @@ class KeyNames:
 
     def _stored_composite(self, key: Sequence[str]) -> str:
         parts = [part.encode() for part in key]
-        names = [self._prf(_TAG_TYPE, parts[:1])]
-        names += [self._prf(_TAG_PART, parts[:length]) for length in range(2, len(parts) + 1)]
+        names = [self._name(_TAG_TYPE, parts[:1])]
+        names += [self._name(_TAG_PART, parts[:length]) for length in range(2, len(parts) + 1)]
         return _SEPARATOR.join(["", *names, ""])
 
-    def _prf(self, tag: bytes, parts: Sequence[bytes]) -> str:
-        keyed = self._keyed.copy()
-        keyed.update(encode_frame(tag, parts))
-        return keyed.finalize()[:_PRF_BYTES].hex()
+    def _name(self, tag: bytes, parts: Sequence[bytes]) -> str:
+        return self._prf(encode_frame(tag, parts)).hex()
 
 
 def encoded_key(key: str) -> bytes:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cloister.errors import Refused
 from cloister.wire.framing import decode_frame, decode_text, decode_u64, encode_frame, require_length, u64
 
-from .statement import Checkpoint
+from .statement import Checkpoint, verify_result_signature
 
 _TAG_STATEMENT = b"cloister/statement/committed/1"
 _TAG_OUTCOME = b"cloister/outcome-commitment/1"
@@ -101,10 +99,7 @@ def verify_commit_statement(encoded: bytes, signature: bytes, result_key: bytes)
     Raises: Refused(reason="result-signature"); MalformedInput.
     Not here: whether it is about the expected transaction: the caller compares every field it knows.
     """
-    try:
-        Ed25519PublicKey.from_public_bytes(result_key).verify(signature, encoded)
-    except (InvalidSignature, ValueError) as error:
-        raise Refused("result refused: the enclave's signature does not match", reason="result-signature") from error
+    verify_result_signature(encoded, signature, result_key)
     fields = decode_frame(_TAG_STATEMENT, encoded, count=11)
     return CommitStatement(
         genesis_hash=require_length(fields[0], (32,), "statement"),

@@ -10,7 +10,6 @@ from the sealing key, so that nobody outside can look for places whose nonces me
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -20,11 +19,12 @@ from cloister.errors import MalformedInput, Refused
 from cloister.wire.framing import begin_frame, encode_frame, frame_field, u32
 
 from .padding import MESSAGE_CLASS, VALUE_CLASS, pad, unpad
+from .prf import Prf
 
 _TAG_NONCE_KEY = b"cloister/sealing/nonce-key/2"
 _TAG_VALUE_AD = b"cloister/sealing/value-ad/2"
 _TAG_RESPONSE_AD = b"cloister/sealing/response-ad/2"
-_NONCE_BYTES = 12
+_NONCE_BYTES, _KEY_BYTES = 12, 32
 _VERSION = b"\x02"
 _ID = 32
 _LENGTH = 4
@@ -77,11 +77,11 @@ class ValueCipher:
     The content is u32 length of the plain key, that key as UTF-8, the value; padded to its size class.
     """
 
-    __slots__ = ("_beginning", "_cipher", "_nonce_key")
+    __slots__ = ("_beginning", "_cipher", "_nonce")
 
     def __init__(self, value_key: bytes, place: Place) -> None:
         self._cipher = AESGCMSIV(value_key)
-        self._nonce_key = _nonce_key(value_key)
+        self._nonce = _nonces(value_key)
         self._beginning = begin_frame(_TAG_VALUE_AD, 5, place.fields())
 
     def seal(self, header: SealedHeader, *, stored_key: str, key: str, value: bytes) -> bytes:
@@ -89,7 +89,7 @@ class ValueCipher:
         plain_key, encoded = key.encode(), header.encode()
         content = pad(u32(len(plain_key)) + plain_key + value, VALUE_CLASS)
         associated = self._associated(encoded, stored_key)
-        return encoded + self._cipher.encrypt(_nonce(self._nonce_key, associated), content, associated)
+        return encoded + self._cipher.encrypt(self._nonce(associated), content, associated)
 
     def open(self, sealed: bytes, *, stored_key: str) -> tuple[str, bytes]:
         """(plain key, value) of what was found under `stored_key`.
@@ -98,9 +98,7 @@ class ValueCipher:
         """
         associated = self._associated(sealed[:HEADER_BYTES], stored_key)
         try:
-            content = unpad(
-                self._cipher.decrypt(_nonce(self._nonce_key, associated), sealed[HEADER_BYTES:], associated)
-            )
+            content = unpad(self._cipher.decrypt(self._nonce(associated), sealed[HEADER_BYTES:], associated))
             begin = _LENGTH + int.from_bytes(content[:_LENGTH], "big")
             if begin > len(content):
                 raise _does_not_open()
@@ -116,14 +114,14 @@ def seal_response(*, response_key: bytes, place: Place, transaction_id: str, sel
     """Selector (32 bytes) and the response sealed under a key of 32 bytes that came inside the request."""
     associated = _response_ad(place, transaction_id, selector)
     padded = pad(content, MESSAGE_CLASS)
-    nonce = _nonce(_nonce_key(response_key), associated)
+    nonce = _nonces(response_key)(associated)
     return selector + AESGCMSIV(response_key).encrypt(nonce, padded, associated)
 
 
 def open_response(*, response_key: bytes, place: Place, transaction_id: str, sealed: bytes) -> bytes:
     """Inverse of `seal_response`. Raises: Refused(reason="integrity")."""
     associated = _response_ad(place, transaction_id, response_selector(sealed))
-    nonce = _nonce(_nonce_key(response_key), associated)
+    nonce = _nonces(response_key)(associated)
     try:
         return unpad(AESGCMSIV(response_key).decrypt(nonce, sealed[_ID:], associated))
     except (InvalidTag, MalformedInput, ValueError) as error:
@@ -139,12 +137,10 @@ def _response_ad(place: Place, transaction_id: str, selector: bytes) -> bytes:
     return encode_frame(_TAG_RESPONSE_AD, (*place.fields(), transaction_id.encode(), selector))
 
 
-def _nonce_key(sealing_key: bytes) -> bytes:
-    return hmac.digest(sealing_key, _TAG_NONCE_KEY, "sha256")
-
-
-def _nonce(nonce_key: bytes, associated: bytes) -> bytes:
-    return hmac.digest(nonce_key, associated, "sha256")[:_NONCE_BYTES]
+def _nonces(sealing_key: bytes) -> Prf:
+    """Associated data → nonce."""
+    nonce_key = Prf(sealing_key, _KEY_BYTES)(_TAG_NONCE_KEY)
+    return Prf(nonce_key, _NONCE_BYTES)
 
 
 def _does_not_open() -> Refused:

@@ -145,11 +145,16 @@ def verify_statement(encoded: bytes, signature: bytes, result_key: bytes) -> Res
     Raises: Refused(reason="result-signature"); MalformedInput.
     Not here: whether it is about the expected transaction: the caller compares every field it knows.
     """
+    verify_result_signature(encoded, signature, result_key)
+    return decode_statement(encoded)
+
+
+def verify_result_signature(signed: bytes, signature: bytes, result_key: bytes) -> None:
+    """Check a signature (Ed25519, 64 bytes) by a result key of 32 bytes. Raises: Refused(reason="result-signature")."""
     try:
-        _public_key(result_key).verify(signature, encoded)
+        _public_key(result_key).verify(signature, signed)
     except (InvalidSignature, ValueError) as error:
         raise Refused("result refused: the enclave's signature does not match", reason="result-signature") from error
-    return decode_statement(encoded)
 
 
 @lru_cache(maxsize=64)
