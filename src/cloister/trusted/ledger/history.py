@@ -62,10 +62,6 @@ class History:
             self._blocks.append((number, tuple(facts)))
         self._forget(number + 1 - self._window)
 
-    def changes(self, fact: Fact) -> tuple[Change, ...]:
-        """A fact's changes, oldest first."""
-        return tuple(self._known(fact))
-
     def changed_keys(self, namespace: str, start: bytes, end: bytes) -> list[bytes]:
         """Keys in [start, end) whose values have changed, sorted; an empty end: all from `start` on."""
         keys = self._keys.get(namespace)
